@@ -1,0 +1,1 @@
+//! HTTP, WebSocket and long-polling as one application with one life.

@@ -1,0 +1,1 @@
+//! The same messages over plain HTTP: numbered rings, cursors and polls that wait.

@@ -1,0 +1,1 @@
+//! A WebSocket server: sessions above transports, rooms, typed messages and bounded outboxes.
