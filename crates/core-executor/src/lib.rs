@@ -1,1 +1,68 @@
 //! Threads, sockets, connection states, settings and signals for servers that share one life.
+//!
+//! This is the lowest floor of the workspace. It runs tasks on threads of its own (or on a tokio runtime that
+//! already runs), hands accepted sockets to its workers, serves any tower service over hyper, tells a listener what
+//! becomes of every connection, reads settings, and carries the wish to stop from whoever has it to whoever must
+//! hear it. It knows no route and no session.
+//!
+//! ```
+//! use core_executor::{ExecutorConfig, RuntimeExecutor};
+//! use std::time::Duration;
+//!
+//! let executor = RuntimeExecutor::new(ExecutorConfig { threads: 2, ..ExecutorConfig::default() })?;
+//! let answer = executor.spawner().spawn(async { 6 * 7 })?;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! assert_eq!(answer.await?, 42);
+//! let report = executor.stop_and_wait(Duration::from_secs(1)).await;
+//! assert!(report.is_clean());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Reading order: settings ([`Env`]), tasks ([`RuntimeExecutor`], [`Spawner`]), the shutdown pair
+//! ([`ShutdownHandle`] asks, [`ShutdownSignal`] hears), sockets ([`BoundListener`], [`serve()`]), connection states
+//! ([`ConnectionStateListener`]).
+
+mod env;
+mod env_file;
+mod keys;
+pub use env::Env;
+pub use keys::{KEYS, Key, PREFIXES};
+
+mod blocking;
+mod executor;
+mod metrics;
+mod spawner;
+mod task;
+mod worker;
+pub use executor::{ExecutorConfig, RuntimeExecutor, StopReport};
+pub use metrics::ExecutorMetrics;
+pub use spawner::Spawner;
+pub use task::{TaskError, TaskHandle, TaskOptions};
+
+mod shutdown;
+mod signals;
+pub use shutdown::{ShutdownHandle, ShutdownSignal, StopCause};
+pub use signals::listen_for_signals;
+
+mod accept;
+mod connection;
+mod connection_metrics;
+mod listener;
+mod metered;
+mod serve;
+mod stream;
+mod tracked_service;
+pub use connection::{
+    Accepted, Cause, CloseReason, Closed, ConnectionGuard, ConnectionId, ConnectionStateListener, Notice,
+};
+pub use connection_metrics::ConnectionMetrics;
+pub use listener::{Arrival, BoundListener, Listener};
+pub use serve::{Drained, RunningServer, ServeOptions, serve};
+pub use stream::{DuplexStream, IoStream};
+pub use tracked_service::ConnectionInfo;
+
+mod error;
+pub use error::{BindError, EnvError, ExecutorError};

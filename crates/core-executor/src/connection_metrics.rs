@@ -1,0 +1,102 @@
+//! What a server's accept loop and connections count.
+
+use crate::metrics::{counter, gauge};
+use prometheus::{IntCounter, IntGauge, Registry};
+
+/// Counters of one server's connections, live: cloning shares them.
+#[derive(Debug, Clone)]
+pub struct ConnectionMetrics {
+    accepted: IntCounter,
+    active: IntGauge,
+    accept_errors: IntCounter,
+    listener_panics: IntCounter,
+}
+
+impl ConnectionMetrics {
+    /// Counters whose names begin with `name`, for example `http_connections_accepted_total`.
+    ///
+    /// # Panics
+    /// When `name` is no valid beginning of a metric's name (letters, digits, underscores).
+    pub fn new(name: &'static str) -> Self {
+        let full = |rest: &str| format!("{name}_{rest}");
+        Self {
+            accepted: counter(&full("connections_accepted_total"), "Connections accepted"),
+            active: gauge(
+                &full("connections_open"),
+                "Connections open, upgraded ones not counted",
+            ),
+            accept_errors: counter(
+                &full("accept_errors_total"),
+                "Times accepting failed and was paused",
+            ),
+            listener_panics: counter(
+                &full("state_listener_panics_total"),
+                "Times the connection-state listener panicked",
+            ),
+        }
+    }
+
+    /// Adds all of them to a registry.
+    ///
+    /// # Errors
+    /// When a metric of the same name is in the registry already.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        let Self {
+            accepted,
+            active,
+            accept_errors,
+            listener_panics,
+        } = self.clone();
+        registry.register(Box::new(accepted))?;
+        registry.register(Box::new(active))?;
+        registry.register(Box::new(accept_errors))?;
+        registry.register(Box::new(listener_panics))
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.get()
+    }
+
+    /// Connections open now; an upgraded one has left.
+    pub fn open(&self) -> u64 {
+        self.active.get().max(0).unsigned_abs()
+    }
+
+    /// Times accepting failed (no descriptors, no memory) and was paused.
+    pub fn accept_errors(&self) -> u64 {
+        self.accept_errors.get()
+    }
+
+    /// Times the connection-state listener panicked.
+    pub fn listener_panics(&self) -> u64 {
+        self.listener_panics.get()
+    }
+
+    pub(crate) fn count_accept_error(&self) {
+        self.accept_errors.inc();
+    }
+
+    pub(crate) fn count_listener_panic(&self) {
+        self.listener_panics.inc();
+    }
+
+    pub(crate) fn open_one(&self) -> OpenLease {
+        self.accepted.inc();
+        self.active.inc();
+        OpenLease {
+            active: self.active.clone(),
+        }
+    }
+}
+
+/// One connection's place in the gauge.
+pub(crate) struct OpenLease {
+    active: IntGauge,
+}
+
+impl Drop for OpenLease {
+    fn drop(&mut self) {
+        self.active.dec();
+    }
+}

@@ -1,0 +1,328 @@
+//! The executor: owns the threads, the tracker and the shutdown pair.
+
+use crate::StopCause;
+use crate::blocking::BlockingLane;
+use crate::shutdown::{self, Courier};
+use crate::spawner::{Lanes, SpawnerShared};
+use crate::worker::Worker;
+use crate::{Env, EnvError, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal, Spawner};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long after its deadline the end still waits for threads that are just leaving.
+const LEAVING: Duration = Duration::from_millis(50);
+
+/// How an executor is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecutorConfig {
+    /// Worker threads, 1 to 1024; 0 = one per core. Default 0. Setting `SERVER_IO_THREADS`.
+    pub threads: usize,
+    /// Threads of the blocking lane, at least 1. Default 32.
+    pub blocking_threads: usize,
+    /// Blocking closures that may wait for a thread of the lane. Default 1024.
+    pub blocking_queue: usize,
+    /// Tasks that may wait or run at once, connections and sessions not counted. Default 100 000.
+    pub max_tasks: usize,
+}
+
+impl Default for ExecutorConfig {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            blocking_threads: 32,
+            blocking_queue: 1024,
+            max_tasks: 100_000,
+        }
+    }
+}
+
+impl ExecutorConfig {
+    /// The defaults with `SERVER_IO_THREADS` applied.
+    ///
+    /// # Errors
+    /// When its value is not a whole number from 0 to 1024.
+    pub fn from_env(env: &Env) -> Result<Self, EnvError> {
+        let threads = env.number("SERVER_IO_THREADS", 0, 0..=1024)?;
+        Ok(Self {
+            threads: threads as usize,
+            ..Self::default()
+        })
+    }
+
+    fn worker_count(&self) -> Result<usize, ExecutorError> {
+        match self.threads {
+            0 => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+            threads @ 1..=1024 => Ok(threads),
+            threads => Err(ExecutorError::Threads { threads }),
+        }
+    }
+}
+
+/// What the end of an executor came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// Tasks that were still waiting or running at the deadline and were cut.
+    pub cut_tasks: usize,
+    /// Worker threads that did not come back: a callback blocks them. They are left behind.
+    pub stuck_workers: usize,
+    /// Blocking closures that were still running. They cannot be interrupted and are left behind.
+    pub stuck_blocking: usize,
+}
+
+impl StopReport {
+    /// Whether everything ended by itself.
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Threads, the tracker of every task on them, and the shutdown pair.
+///
+/// One current-thread runtime per worker thread serves connections and tasks; one control thread accepts connections,
+/// keeps the deadlines and runs the end, so that a worker that is held up cannot hold those up. Dropping the executor
+/// asks everything to stop, lets go of it, and never blocks or panics, on whatever thread.
+pub struct RuntimeExecutor {
+    spawner: Spawner,
+    /// Empty on a runtime that is not ours.
+    workers: Vec<Worker>,
+    /// Held to end with the executor. `None` on a runtime that is not ours.
+    _control: Option<Worker>,
+}
+
+impl RuntimeExecutor {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When more than 1024 threads are asked for or the operating system refuses one.
+    pub fn new(config: ExecutorConfig) -> Result<Self, ExecutorError> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let blocking_threads = config.blocking_threads.max(1);
+        let pair = shutdown::pair();
+        let alive = Arc::new(EndOfThreads(pair.0.clone()));
+        let start = |name, place| Worker::start(name, place, blocking_threads, alive.clone());
+        let control = start("rt-control".to_owned(), None)?;
+        let workers = (0..config.worker_count()?)
+            .map(|index| start(format!("rt-worker-{index}"), Some((id, index))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let lanes = Lanes::Own {
+            id,
+            workers: workers.iter().map(|worker| worker.handle.clone()).collect(),
+            control: control.handle.clone(),
+            next: AtomicUsize::new(0),
+        };
+        let (spawner, courier) = make_spawner(lanes, config, pair);
+        control.handle.spawn(courier.run());
+        Ok(Self {
+            spawner,
+            workers,
+            _control: Some(control),
+        })
+    }
+
+    /// Starts `threads` worker threads, 0 = one per core.
+    ///
+    /// # Errors
+    /// As [`RuntimeExecutor::new`].
+    pub fn with_threads(threads: usize) -> Result<Self, ExecutorError> {
+        Self::new(ExecutorConfig {
+            threads,
+            ..ExecutorConfig::default()
+        })
+    }
+
+    /// Uses the tokio runtime this is called on, for programs under `#[tokio::main]`.
+    ///
+    /// Its threads are never stopped by us: at the end our tasks on it are cancelled where they wait. What is
+    /// promised about deadlines holds as far as that runtime is not blocked by others. The blocking lane is the
+    /// runtime's own, bounded by our queue.
+    ///
+    /// # Errors
+    /// [`ExecutorError::NoRuntime`] outside of a runtime.
+    pub fn on_current() -> Result<Self, ExecutorError> {
+        let handle = Handle::try_current().map_err(|_| ExecutorError::NoRuntime)?;
+        let lanes = Lanes::Foreign {
+            handle: handle.clone(),
+            cut: CancellationToken::new(),
+        };
+        let (spawner, courier) = make_spawner(lanes, ExecutorConfig::default(), shutdown::pair());
+        handle.spawn(attend_foreign(spawner.clone(), courier));
+        Ok(Self {
+            spawner,
+            workers: Vec::new(),
+            _control: None,
+        })
+    }
+
+    /// What starts tasks. Clone it freely.
+    pub fn spawner(&self) -> Spawner {
+        self.spawner.clone()
+    }
+
+    /// What asks the application to stop. Exists before anything is started.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.spawner.shutdown_handle()
+    }
+
+    /// What hears that a stop was asked for.
+    pub fn shutdown_signal(&self) -> ShutdownSignal {
+        self.spawner.shutdown_signal()
+    }
+
+    /// Worker threads of our own; 0 on a runtime that is not ours.
+    pub fn threads(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The counters, live.
+    pub fn metrics(&self) -> ExecutorMetrics {
+        self.spawner.shared.metrics.clone()
+    }
+
+    /// Waits until no task of the application waits or runs. Servers' own tasks are not counted. Cancel safe.
+    pub async fn wait_idle(&self) {
+        self.spawner.shared.tasks.wait().await;
+    }
+
+    /// Asks every task to go and lets go of the threads. Never blocks; the same as dropping.
+    pub fn stop(self) {}
+
+    /// Takes no new task, waits for the application's tasks up to `deadline` from now, then ends everything.
+    ///
+    /// Tasks of servers are ended without waiting: their servers have been closed before, or are cut here. When this
+    /// returns, no task of ours runs, except what [`StopReport`] counts as stuck. Not cancel safe: dropping the
+    /// future half-way drops the executor, which ends everything at once.
+    pub async fn stop_and_wait(self, deadline: Duration) -> StopReport {
+        let until = Instant::now() + deadline;
+        let shared = self.spawner.shared.clone();
+        shared.shutdown.request_stop();
+        shared.closed.store(true, Ordering::Release);
+        let idle = tokio::time::timeout_at(until, shared.tasks.wait()).await.is_ok();
+        let cut_tasks = if idle { 0 } else { shared.tasks.len() };
+        let left = until.max(Instant::now() + LEAVING);
+        self.end_threads(left).await;
+        let report = StopReport {
+            cut_tasks,
+            stuck_workers: self.workers.iter().filter(|worker| !worker.has_exited()).count(),
+            stuck_blocking: shared.blocking.taken(),
+        };
+        drop(self);
+        shared.shutdown.mark_ended();
+        report
+    }
+
+    /// Runs the one task that outlives all others and ends them: it gets the executor and is tracked by nobody.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Stopping`] when a stop was asked for already.
+    pub fn conduct<F, Fut>(self, conductor: F) -> Result<(), ExecutorError>
+    where
+        F: FnOnce(Self) -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        if self.shutdown_handle().is_requested() {
+            return Err(ExecutorError::Stopping);
+        }
+        let control = self.spawner.control().clone();
+        control.spawn(conductor(self));
+        Ok(())
+    }
+
+    async fn end_threads(&self, until: Instant) {
+        for worker in &self.workers {
+            worker.stop();
+        }
+        if let Lanes::Foreign { cut, .. } = &self.spawner.shared.lanes {
+            cut.cancel();
+        }
+        let gone = async {
+            for worker in &self.workers {
+                worker.exited().await;
+            }
+            if self.workers.is_empty() {
+                self.spawner.shared.services.wait().await;
+                self.spawner.shared.tasks.wait().await;
+            }
+        };
+        // What does not come back in time is counted by the caller.
+        let _ = tokio::time::timeout_at(until, gone).await;
+    }
+}
+
+impl Drop for RuntimeExecutor {
+    fn drop(&mut self) {
+        let shared = &self.spawner.shared;
+        shared.shutdown.request_stop_because(StopCause::Dropped);
+        shared.closed.store(true, Ordering::Release);
+        if let Lanes::Foreign { cut, .. } = &shared.lanes {
+            cut.cancel();
+        }
+    }
+}
+
+impl std::fmt::Debug for RuntimeExecutor {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RuntimeExecutor")
+            .field("threads", &self.threads())
+            .finish_non_exhaustive()
+    }
+}
+
+fn make_spawner(
+    lanes: Lanes,
+    config: ExecutorConfig,
+    (shutdown, signal, courier): (ShutdownHandle, ShutdownSignal, Courier),
+) -> (Spawner, Courier) {
+    let shared = SpawnerShared {
+        lanes,
+        tasks: waitable_tracker(),
+        services: waitable_tracker(),
+        blocking: BlockingLane::new(config.blocking_threads.max(1) + config.blocking_queue),
+        max_tasks: config.max_tasks,
+        closed: AtomicBool::new(false),
+        metrics: ExecutorMetrics::new(),
+        shutdown,
+        signal,
+    };
+    (
+        Spawner {
+            shared: Arc::new(shared),
+        },
+        courier,
+    )
+}
+
+/// A tracker whose `wait` resolves whenever it is empty; it still takes tasks.
+fn waitable_tracker() -> TaskTracker {
+    let tracker = TaskTracker::new();
+    tracker.close();
+    tracker
+}
+
+/// The courier on a runtime that is not ours, and the end of our tasks there.
+async fn attend_foreign(spawner: Spawner, courier: Courier) {
+    let Lanes::Foreign { cut, .. } = &spawner.shared.lanes else {
+        return;
+    };
+    cut.run_until_cancelled(courier.run()).await;
+    cut.cancelled().await;
+    spawner.shared.services.wait().await;
+    spawner.shared.tasks.wait().await;
+    spawner.shared.shutdown.mark_ended();
+}
+
+/// Held by every thread of ours: when the last one has dropped its tasks, the executor has ended.
+pub(crate) struct EndOfThreads(ShutdownHandle);
+
+impl Drop for EndOfThreads {
+    fn drop(&mut self) {
+        self.0.mark_ended();
+    }
+}

@@ -1,0 +1,183 @@
+//! Bound sockets: eager, erased, and not yet registered with any runtime.
+
+use crate::{BindError, DuplexStream, IoStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::task::{Context, Poll, ready};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections the kernel may hold for us before we accept them.
+const BACKLOG: i32 = 4096;
+
+/// Where connections come from. TCP is built in; tests and other transports bring their own.
+pub trait Listener: Send + 'static {
+    /// The address connections arrive at.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// The next connection. Called on the control thread, inside a tokio runtime.
+    ///
+    /// # Errors
+    /// An error is about one accept: the caller pauses and asks again.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arrival, SocketAddr)>>;
+}
+
+/// A connection that has arrived and is not registered anywhere yet, so that any worker can take it.
+#[non_exhaustive]
+pub enum Arrival {
+    /// A TCP socket, in non-blocking mode.
+    Tcp(std::net::TcpStream),
+    /// Anything else.
+    Boxed(Box<dyn DuplexStream>),
+}
+
+impl Arrival {
+    /// Registers it with the worker this is called on.
+    pub(crate) fn open(self) -> io::Result<IoStream> {
+        match self {
+            Self::Boxed(stream) => Ok(IoStream::Boxed(stream)),
+            Self::Tcp(socket) => {
+                socket.set_nodelay(true)?;
+                TcpStream::from_std(socket).map(IoStream::Tcp)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tcp(_) => "Arrival::Tcp",
+            Self::Boxed(_) => "Arrival::Boxed",
+        })
+    }
+}
+
+/// A listener that is bound and serves nobody yet: the kernel holds connections until it is served.
+pub struct BoundListener {
+    pub(crate) source: Box<dyn Listener>,
+}
+
+impl BoundListener {
+    /// Binds a TCP listener. Port 0 takes a free one; [`BoundListener::local_addr`] tells which.
+    ///
+    /// `host` is a host name, an IPv4 or an IPv6 address (with or without brackets). A name with several addresses is
+    /// bound on the first that can be, IPv4 first.
+    ///
+    /// # Errors
+    /// When the name has no address or none can be listened on; the text names the address.
+    pub fn bind(host: &str, port: u16) -> Result<Self, BindError> {
+        let address = display_address(host, port);
+        let mut failure = None;
+        for candidate in resolve(host, port)? {
+            match listen_on(candidate) {
+                Ok(socket) => return Self::from_tcp(socket, address),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        let source = failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+        Err(BindError::Listen { address, source })
+    }
+
+    /// Any other source of connections.
+    pub fn from_listener(listener: impl Listener) -> Self {
+        Self {
+            source: Box::new(listener),
+        }
+    }
+
+    /// The address it is bound to, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.source.local_addr()
+    }
+
+    fn from_tcp(socket: std::net::TcpListener, address: String) -> Result<Self, BindError> {
+        let local_addr = socket
+            .local_addr()
+            .map_err(|source| BindError::Listen { address, source })?;
+        Ok(Self::from_listener(TcpSource {
+            local_addr,
+            state: TcpState::Bound(Some(socket)),
+        }))
+    }
+}
+
+impl fmt::Debug for BoundListener {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("BoundListener")
+            .field("local_addr", &self.local_addr())
+            .finish()
+    }
+}
+
+fn display_address(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        return format!("[{host}]:{port}");
+    }
+    format!("{host}:{port}")
+}
+
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    let mut candidates: Vec<SocketAddr> = (bare, port)
+        .to_socket_addrs()
+        .map_err(|source| BindError::Resolve {
+            host: host.to_owned(),
+            source,
+        })?
+        .collect();
+    candidates.sort_by_key(SocketAddr::is_ipv6);
+    Ok(candidates)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart may bind while connections of the former process are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+struct TcpSource {
+    local_addr: SocketAddr,
+    state: TcpState,
+}
+
+/// The socket is registered at the first accept, because only then a runtime is there.
+enum TcpState {
+    Bound(Option<std::net::TcpListener>),
+    Registered(TcpListener),
+}
+
+impl TcpSource {
+    fn registered(&mut self) -> io::Result<&TcpListener> {
+        if let TcpState::Bound(slot) = &mut self.state {
+            let socket = slot.take().ok_or(io::ErrorKind::NotConnected)?;
+            self.state = TcpState::Registered(TcpListener::from_std(socket)?);
+        }
+        match &self.state {
+            TcpState::Registered(socket) => Ok(socket),
+            TcpState::Bound(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Listener for TcpSource {
+    fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arrival, SocketAddr)>> {
+        let (stream, from) = ready!(self.registered()?.poll_accept(cx))?;
+        // Taken out of this thread's reactor, so that the worker that will serve it can register it in its own.
+        Poll::Ready(stream.into_std().map(|socket| (Arrival::Tcp(socket), from)))
+    }
+}

@@ -1,0 +1,37 @@
+//! SIGTERM and SIGINT become a wish to stop; the second one means now.
+
+use crate::{ExecutorError, Spawner, StopCause};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens for SIGTERM and SIGINT for as long as the executor runs.
+///
+/// The first one asks for an orderly stop, any further one for an immediate stop.
+///
+/// # Errors
+/// When the process cannot install the handlers or the executor is stopping already.
+pub fn listen_for_signals(spawner: &Spawner) -> Result<(), ExecutorError> {
+    let _inside = spawner.enter_control();
+    let terminate = signal(SignalKind::terminate()).map_err(ExecutorError::Signals)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(ExecutorError::Signals)?;
+    let asker = spawner.clone();
+    spawner.spawn_control(forward(terminate, interrupt, asker))
+}
+
+async fn forward(mut terminate: Signal, mut interrupt: Signal, spawner: Spawner) {
+    let handle = spawner.shutdown_handle();
+    let mut heard = false;
+    loop {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        if heard {
+            tracing::warn!(signal = name, "second signal: stopping now");
+            handle.request_stop_now();
+            return;
+        }
+        heard = true;
+        tracing::info!(signal = name, "stopping; a second signal stops at once");
+        handle.request_stop_because(StopCause::Signal(name));
+    }
+}

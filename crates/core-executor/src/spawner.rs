@@ -1,0 +1,316 @@
+//! The one way to start a task: tracked, counted, bounded.
+
+use crate::blocking::BlockingLane;
+use crate::metrics::TaskLease;
+use crate::worker::current_index;
+use crate::{ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
+use crate::{TaskError, TaskHandle, TaskOptions};
+use futures_util::FutureExt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::runtime::{EnterGuard, Handle};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Where tasks run.
+pub(crate) enum Lanes {
+    /// Threads of our own: connections and tasks on `workers`, accept loops and the blocking lane on `control`.
+    Own {
+        id: u64,
+        workers: Box<[Handle]>,
+        control: Handle,
+        next: AtomicUsize,
+    },
+    /// A runtime that somebody else owns. `cut` ends our tasks there, because we may not end the runtime.
+    Foreign { handle: Handle, cut: CancellationToken },
+}
+
+pub(crate) struct SpawnerShared {
+    pub(crate) lanes: Lanes,
+    /// Tasks of the application: counted by `wait_idle` and by the metrics.
+    pub(crate) tasks: TaskTracker,
+    /// Tasks of the servers: connections, sessions, sweepers, accept loops.
+    pub(crate) services: TaskTracker,
+    /// Counts blocking closures that wait or run, so that their queue is bounded.
+    pub(crate) blocking: BlockingLane,
+    pub(crate) max_tasks: usize,
+    pub(crate) closed: AtomicBool,
+    pub(crate) metrics: ExecutorMetrics,
+    pub(crate) shutdown: ShutdownHandle,
+    pub(crate) signal: ShutdownSignal,
+}
+
+/// Starts tasks on the executor. Clone it freely; it keeps no thread alive.
+///
+/// A task lives until it ends, is aborted, reaches its limit, or the executor ends. Which worker runs a task is not
+/// promised.
+#[derive(Clone)]
+pub struct Spawner {
+    pub(crate) shared: Arc<SpawnerShared>,
+}
+
+impl Spawner {
+    /// Starts a task without a time limit.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Stopping`] once the executor stops, [`ExecutorError::Full`] at the limit of tasks.
+    pub fn spawn<F>(&self, future: F) -> Result<TaskHandle<F::Output>, ExecutorError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_with(TaskOptions::named("task"), future)
+    }
+
+    /// Starts a task that nobody waits for.
+    ///
+    /// # Errors
+    /// As [`Spawner::spawn`].
+    pub fn post(&self, future: impl Future<Output = ()> + Send + 'static) -> Result<(), ExecutorError> {
+        self.spawn(future).map(drop)
+    }
+
+    /// Starts a task with a name, a time limit, or on the blocking lane.
+    ///
+    /// # Errors
+    /// As [`Spawner::spawn`]; for a task that may block also when the blocking lane is full.
+    pub fn spawn_with<F>(
+        &self,
+        options: TaskOptions,
+        future: F,
+    ) -> Result<TaskHandle<F::Output>, ExecutorError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        if options.may_block {
+            let handle = self.control().clone();
+            let limited = within(options.limit(), future);
+            return self.run_blocking(options, move || handle.block_on(limited));
+        }
+        let lease = self.admit()?;
+        let future = self.observed(options, lease, future);
+        let future = self.shared.tasks.track_future(self.cuttable(future));
+        Ok(TaskHandle::new(self.next_worker().spawn(future)))
+    }
+
+    /// Runs a closure that blocks on the bounded blocking lane.
+    ///
+    /// # Errors
+    /// As [`Spawner::spawn`], and [`ExecutorError::Full`] when the lane's queue is full.
+    pub fn spawn_blocking<F, T>(&self, options: TaskOptions, work: F) -> Result<TaskHandle<T>, ExecutorError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.run_blocking(options, move || Ok(work()))
+    }
+
+    /// Starts a long-lived task of a server: a connection, a session, a sweeper. It is tracked, is not waited for by
+    /// `wait_idle`, and runs on the calling worker when there is one.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Stopping`] once the executor has ended its tasks.
+    pub fn spawn_service(
+        &self,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ExecutorError> {
+        self.spawn_on(self.here(), future)
+    }
+
+    /// The same on the next worker in turn, for connections.
+    pub(crate) fn deal(
+        &self,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ExecutorError> {
+        self.spawn_on(self.next_worker(), future)
+    }
+
+    /// The same on the control thread, for accept loops and signals.
+    pub(crate) fn spawn_control(
+        &self,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ExecutorError> {
+        self.spawn_on(self.control(), future)
+    }
+
+    /// The handle that asks the application to stop.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.shared.shutdown.clone()
+    }
+
+    /// The signal that hears of it.
+    pub fn shutdown_signal(&self) -> ShutdownSignal {
+        self.shared.signal.clone()
+    }
+
+    pub(crate) fn enter_control(&self) -> EnterGuard<'_> {
+        self.control().enter()
+    }
+
+    pub(crate) fn control(&self) -> &Handle {
+        match &self.shared.lanes {
+            Lanes::Own { control, .. } => control,
+            Lanes::Foreign { handle, .. } => handle,
+        }
+    }
+
+    fn here(&self) -> &Handle {
+        match &self.shared.lanes {
+            Lanes::Own { id, workers, .. } => match current_index(*id) {
+                Some(index) => &workers[index],
+                None => self.next_worker(),
+            },
+            Lanes::Foreign { handle, .. } => handle,
+        }
+    }
+
+    fn next_worker(&self) -> &Handle {
+        match &self.shared.lanes {
+            Lanes::Own { workers, next, .. } => {
+                &workers[next.fetch_add(1, Ordering::Relaxed) % workers.len()]
+            }
+            Lanes::Foreign { handle, .. } => handle,
+        }
+    }
+
+    fn spawn_on(
+        &self,
+        handle: &Handle,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ExecutorError> {
+        self.check_open()?;
+        let metrics = self.shared.metrics.clone();
+        let future = AssertUnwindSafe(future).catch_unwind().map(move |outcome| {
+            if outcome.is_err() {
+                panicked(&metrics, "service");
+            }
+        });
+        handle.spawn(self.shared.services.track_future(self.cuttable(future)));
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<(), ExecutorError> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(ExecutorError::Stopping);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn admit(&self) -> Result<TaskLease, ExecutorError> {
+        let limit = self.shared.max_tasks;
+        let open = self
+            .check_open()
+            .and_then(|()| match self.shared.tasks.len() >= limit {
+                true => Err(ExecutorError::Full { limit }),
+                false => Ok(()),
+            });
+        open.inspect_err(|_| self.shared.metrics.count_rejected())?;
+        Ok(self.shared.metrics.submit())
+    }
+
+    async fn run_observed<F: Future>(
+        metrics: ExecutorMetrics,
+        options: TaskOptions,
+        mut lease: TaskLease,
+        limit: Option<Instant>,
+        future: F,
+    ) -> Result<F::Output, TaskError> {
+        lease.begin();
+        match AssertUnwindSafe(within(limit, future)).catch_unwind().await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                timed_out(&metrics, options.name);
+                Err(error)
+            }
+            Err(_) => Err(panicked(&metrics, options.name)),
+        }
+    }
+
+    fn observed<F>(
+        &self,
+        options: TaskOptions,
+        lease: TaskLease,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, TaskError>> + Send + 'static
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Self::run_observed(
+            self.shared.metrics.clone(),
+            options,
+            lease,
+            options.limit(),
+            future,
+        )
+    }
+
+    /// On a foreign runtime a task of ours ends when we say so; on our own threads it ends with its thread.
+    pub(crate) fn cuttable<F>(&self, future: F) -> impl Future<Output = F::Output> + Send + 'static
+    where
+        F: Future + Send + 'static,
+        F::Output: Cut + Send + 'static,
+    {
+        let cut = match &self.shared.lanes {
+            Lanes::Own { .. } => None,
+            Lanes::Foreign { cut, .. } => Some(cut.clone()),
+        };
+        async move {
+            match cut {
+                None => future.await,
+                Some(cut) => cut
+                    .run_until_cancelled_owned(future)
+                    .await
+                    .unwrap_or_else(F::Output::cut),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Spawner {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Spawner")
+            .field("tasks", &self.shared.tasks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a task's result is when it was cut on a foreign runtime.
+pub(crate) trait Cut {
+    fn cut() -> Self;
+}
+
+impl Cut for () {
+    fn cut() -> Self {}
+}
+
+impl<T> Cut for Result<T, TaskError> {
+    fn cut() -> Self {
+        Err(TaskError::Cancelled)
+    }
+}
+
+/// Runs a future up to a moment.
+pub(crate) async fn within<F: Future>(limit: Option<Instant>, future: F) -> Result<F::Output, TaskError> {
+    match limit {
+        None => Ok(future.await),
+        Some(limit) => tokio::time::timeout_at(limit, future)
+            .await
+            .map_err(|_| TaskError::TimedOut),
+    }
+}
+
+pub(crate) fn timed_out(metrics: &ExecutorMetrics, name: &str) {
+    metrics.count_timed_out();
+    tracing::warn!(task = name, "a task reached its time limit");
+}
+
+pub(crate) fn panicked(metrics: &ExecutorMetrics, name: &str) -> TaskError {
+    metrics.count_panicked();
+    tracing::error!(task = name, "a task panicked");
+    TaskError::Panicked
+}

@@ -1,0 +1,93 @@
+//! The bytes of a connection, whatever carries them.
+
+use crate::metered::MeteredStream;
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Anything that can be read and written without blocking.
+pub trait DuplexStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> DuplexStream for T {}
+
+/// A connection's stream, its type erased. TCP keeps a variant of its own, so that it costs no dynamic call and can
+/// be written to directly.
+#[non_exhaustive]
+pub enum IoStream {
+    /// A TCP socket.
+    Tcp(TcpStream),
+    /// Anything else.
+    Boxed(Box<dyn DuplexStream>),
+}
+
+impl fmt::Debug for IoStream {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(stream) => stream.fmt(out),
+            Self::Boxed(_) => out.write_str("Boxed(..)"),
+        }
+    }
+}
+
+macro_rules! each {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            IoStream::Tcp($stream) => $call,
+            IoStream::Boxed($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for IoStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for IoStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Boxed(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+impl IoStream {
+    /// Takes a connection back from hyper after an upgrade, with the bytes that hyper had read behind the request.
+    ///
+    /// A connection served by this crate comes back as the stream it was; one of another hyper server comes back
+    /// boxed.
+    pub fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
+        match upgraded.downcast::<TokioIo<MeteredStream>>() {
+            Ok(parts) => (parts.io.into_inner().into_stream(), parts.read_buf),
+            Err(other) => (Self::Boxed(Box::new(TokioIo::new(other))), Bytes::new()),
+        }
+    }
+}

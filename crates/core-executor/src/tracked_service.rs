@@ -1,0 +1,230 @@
+//! Wraps a server's service so that every request knows its connection and is counted until its answer is complete.
+
+use crate::ConnectionId;
+use crate::metered::ConnectionState;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+/// Which connection a request came in on. In the extensions of every request served by [`serve`](crate::serve()).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The connection.
+    pub id: ConnectionId,
+    /// Where it comes from.
+    pub remote_addr: SocketAddr,
+    /// The address it came in on.
+    pub local_addr: SocketAddr,
+}
+
+/// Requests of a whole server.
+#[derive(Debug, Default)]
+pub(crate) struct RequestTotals {
+    in_flight: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl RequestTotals {
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Acquire)
+    }
+}
+
+/// One request's place in the counts, from its head to the end of its answer.
+struct RequestLease {
+    connection: Arc<ConnectionState>,
+    totals: Arc<RequestTotals>,
+}
+
+impl RequestLease {
+    fn new(connection: Arc<ConnectionState>, totals: Arc<RequestTotals>) -> Self {
+        connection.begin_request();
+        totals.in_flight.fetch_add(1, Ordering::AcqRel);
+        Self { connection, totals }
+    }
+
+    fn answered(&self) {
+        self.totals.answered.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for RequestLease {
+    fn drop(&mut self) {
+        self.connection.end_request();
+        self.totals.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One connection's view of the server's service.
+pub(crate) struct TrackedService<S> {
+    inner: S,
+    info: ConnectionInfo,
+    state: Arc<ConnectionState>,
+    totals: Arc<RequestTotals>,
+}
+
+impl<S> TrackedService<S> {
+    pub(crate) fn new(
+        inner: S,
+        info: ConnectionInfo,
+        state: Arc<ConnectionState>,
+        totals: Arc<RequestTotals>,
+    ) -> Self {
+        Self {
+            inner,
+            info,
+            state,
+            totals,
+        }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for TrackedService<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<TrackedBody<B>>;
+    type Error = Infallible;
+    type Future = TrackedFuture<Ready<S, Request<Incoming>>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let lease = RequestLease::new(self.state.clone(), self.totals.clone());
+        request.extensions_mut().insert(self.info);
+        TrackedFuture {
+            inner: Ready::new(self.inner.clone(), request),
+            lease: Some(lease),
+        }
+    }
+}
+
+pin_project! {
+    /// Waits until the service is ready, then for its answer.
+    pub(crate) struct Ready<S, R> where S: Service<R> {
+        service: S,
+        request: Option<R>,
+        #[pin]
+        answer: Option<S::Future>,
+    }
+}
+
+impl<S: Service<R>, R> Ready<S, R> {
+    fn new(service: S, request: R) -> Self {
+        Self {
+            service,
+            request: Some(request),
+            answer: None,
+        }
+    }
+}
+
+impl<S: Service<R>, R> Future for Ready<S, R> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if this.request.is_some() {
+            std::task::ready!(this.service.poll_ready(cx))?;
+        }
+        if let Some(request) = this.request.take() {
+            this.answer.set(Some(this.service.call(request)));
+        }
+        match this.answer.as_pin_mut() {
+            Some(answer) => answer.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+pin_project! {
+    /// The answer in the making; dropping it (the peer left) gives the place back.
+    pub(crate) struct TrackedFuture<F> {
+        #[pin]
+        inner: F,
+        lease: Option<RequestLease>,
+    }
+}
+
+impl<F, B> Future for TrackedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<TrackedBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match std::task::ready!(this.inner.poll(cx)) {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let lease = this.lease.take();
+        if let Some(lease) = &lease
+            && response.status() == StatusCode::SWITCHING_PROTOCOLS
+        {
+            lease.connection.mark_upgraded();
+        }
+        Poll::Ready(Ok(response.map(|inner| TrackedBody {
+            inner,
+            ended: false,
+            lease,
+        })))
+    }
+}
+
+pin_project! {
+    /// The answer's body; its end is the end of the request.
+    pub(crate) struct TrackedBody<B: Body> {
+        #[pin]
+        inner: B,
+        ended: bool,
+        lease: Option<RequestLease>,
+    }
+
+    impl<B: Body> PinnedDrop for TrackedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let ended = this.ended || this.inner.is_end_stream();
+            if let (true, Some(lease)) = (ended, &this.lease) {
+                lease.answered();
+            }
+        }
+    }
+}
+
+impl<B: Body> Body for TrackedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.project();
+        let frame = std::task::ready!(this.inner.poll_frame(cx));
+        *this.ended = frame.is_none();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
