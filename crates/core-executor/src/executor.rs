@@ -29,6 +29,11 @@ pub struct ExecutorConfig {
     pub blocking_queue: usize,
     /// Tasks that may wait or run at once, connections and sessions not counted. Default 100 000.
     pub max_tasks: usize,
+    /// From the wish to stop to the end of everything. Default 30 s. Setting `SHUTDOWN_DEADLINE`.
+    pub shutdown_deadline: Duration,
+    /// How long listeners stay open after the wish to stop, for load balancers to look elsewhere. Counts towards the
+    /// deadline. Default 0. Setting `SHUTDOWN_READY_DELAY`.
+    pub ready_delay: Duration,
 }
 
 impl Default for ExecutorConfig {
@@ -90,6 +95,7 @@ impl StopReport {
 /// asks everything to stop, lets go of it, and never blocks or panics, on whatever thread.
 pub struct RuntimeExecutor {
     spawner: Spawner,
+    config: ExecutorConfig,
     /// Empty on a runtime that is not ours.
     workers: Vec<Worker>,
     /// Held to end with the executor. `None` on a runtime that is not ours.
@@ -147,12 +153,20 @@ impl RuntimeExecutor {
     /// # Errors
     /// [`ExecutorError::NoRuntime`] outside of a runtime.
     pub fn on_current() -> Result<Self, ExecutorError> {
+        Self::on_current_with(ExecutorConfig::default())
+    }
+
+    /// The same with limits and deadlines of your own; the numbers of threads have no meaning here.
+    ///
+    /// # Errors
+    /// [`ExecutorError::NoRuntime`] outside of a runtime.
+    pub fn on_current_with(config: ExecutorConfig) -> Result<Self, ExecutorError> {
         let handle = Handle::try_current().map_err(|_| ExecutorError::NoRuntime)?;
         let lanes = Lanes::Foreign {
             handle: handle.clone(),
             cut: CancellationToken::new(),
         };
-        let (spawner, courier) = make_spawner(lanes, ExecutorConfig::default(), shutdown::pair());
+        let (spawner, courier) = make_spawner(lanes, config, shutdown::pair());
         handle.spawn(attend_foreign(spawner.clone(), courier));
         Ok(Self {
             spawner,
@@ -174,6 +188,11 @@ impl RuntimeExecutor {
     /// What hears that a stop was asked for.
     pub fn shutdown_signal(&self) -> ShutdownSignal {
         self.spawner.shutdown_signal()
+    }
+
+    /// How it was made.
+    pub fn config(&self) -> &ExecutorConfig {
+        &self.config
     }
 
     /// Worker threads of our own; 0 on a runtime that is not ours.
