@@ -43,6 +43,8 @@ impl Default for ExecutorConfig {
             blocking_threads: 32,
             blocking_queue: 1024,
             max_tasks: 100_000,
+            shutdown_deadline: Duration::from_secs(30),
+            ready_delay: Duration::ZERO,
         }
     }
 }
@@ -128,6 +130,7 @@ impl RuntimeExecutor {
         control.handle.spawn(courier.run());
         Ok(Self {
             spawner,
+            config,
             workers,
             _control: Some(control),
         })
@@ -170,6 +173,7 @@ impl RuntimeExecutor {
         handle.spawn(attend_foreign(spawner.clone(), courier));
         Ok(Self {
             spawner,
+            config,
             workers: Vec::new(),
             _control: None,
         })
