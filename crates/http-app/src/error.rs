@@ -1,0 +1,58 @@
+//! Everything that can go wrong between describing an application and its end.
+
+use std::io;
+use std::path::PathBuf;
+
+use core_executor::{BindError, ExecutorError};
+
+/// Why an application did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// The address could not be bound; nothing was started.
+    #[error("cannot bind the {server} server")]
+    Bind {
+        /// Which server: `http`, `metrics` or the name given to [`App::named`](crate::App::named).
+        server: &'static str,
+        /// Names the address and what the operating system said.
+        #[source]
+        source: BindError,
+    },
+    /// A directory given to [`App::static_files`](crate::App::static_files) cannot be served.
+    #[error("cannot serve files from {}", directory.display())]
+    StaticFiles {
+        /// The directory as given.
+        directory: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The executor takes no more tasks: a stop was asked for already.
+    #[error("cannot start the {server} server")]
+    Start {
+        /// Which server.
+        server: &'static str,
+        /// What the executor said.
+        #[source]
+        source: ExecutorError,
+    },
+    /// The signals could not be listened for.
+    #[error("cannot listen for the signals that end the process")]
+    Signals(#[source] ExecutorError),
+    /// [`App::run`](crate::App::run) was called inside async code, which it would block for ever.
+    #[error(
+        "App::run blocks its thread and cannot be called inside async code; use listen(), wait() and close()"
+    )]
+    InsideAsync,
+    /// The thread of [`App::run`](crate::App::run) could not wait for the application's end.
+    #[error("cannot wait for the end on this thread")]
+    Wait(#[source] io::Error),
+    /// `METRICS_PREFIX` cannot start a metric's name.
+    #[error(
+        "{prefix:?} cannot start a metric name: letters, digits, `_` and `:`, no digit first, are possible"
+    )]
+    MetricsPrefix {
+        /// The prefix as configured, cut after 64 characters.
+        prefix: String,
+    },
+}

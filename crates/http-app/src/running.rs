@@ -1,0 +1,217 @@
+//! The life of an application after its description: bound, running, ended.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use core_executor::{BoundListener, Drained, RunningServer, ServeOptions, ShutdownSignal, Spawner, serve};
+use tokio::time::Instant;
+
+use crate::app::{App, Parts};
+use crate::config::AppConfig;
+use crate::error::AppError;
+use crate::hooks::{HookReport, Hooks};
+use crate::metrics::HttpMetrics;
+use crate::report::AppReport;
+use crate::service::{AppService, Rules};
+use crate::stop::StopHandle;
+
+impl<S> App<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    /// Takes the address without accepting anything yet; clients wait in the socket's backlog.
+    ///
+    /// # Errors
+    /// [`AppError::Bind`] names the server and the address, [`AppError::StaticFiles`] the directory.
+    pub fn bind(self) -> Result<BoundApp, AppError> {
+        let (router, parts) = self.assemble()?;
+        let AppConfig { host, port, .. } = &parts.config;
+        let listener = BoundListener::bind(host, *port).map_err(|source| AppError::Bind {
+            server: parts.name,
+            source,
+        })?;
+        Ok(BoundApp {
+            listener,
+            router,
+            parts,
+        })
+    }
+
+    /// [`bind`](Self::bind) and [`BoundApp::listen`] in one step.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn listen(self, spawner: &Spawner) -> Result<RunningApp, AppError> {
+        self.bind()?.listen(spawner)
+    }
+}
+
+/// An application that has its address and serves nobody yet. Dropping it gives the address back.
+#[must_use = "a bound application serves nobody until it listens"]
+pub struct BoundApp {
+    listener: BoundListener,
+    router: Router,
+    parts: Parts,
+}
+
+impl BoundApp {
+    /// The address really bound, also for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// What the application counts.
+    pub fn metrics(&self) -> HttpMetrics {
+        self.parts.metrics.clone()
+    }
+
+    /// Starts to accept, on the threads of `spawner`.
+    ///
+    /// # Errors
+    /// [`AppError::Start`] when a stop was asked for already.
+    pub fn listen(self, spawner: &Spawner) -> Result<RunningApp, AppError> {
+        let Self {
+            listener,
+            router,
+            parts,
+        } = self;
+        let Parts {
+            config,
+            name,
+            metrics,
+            stop,
+            listener: state_listener,
+            hooks,
+        } = parts;
+        let rules = Rules {
+            waf: config.waf,
+            request_timeout: config.request_timeout,
+            metrics: metrics.clone(),
+        };
+        let options = ServeOptions::new(name)
+            .keep_alive(config.keep_alive)
+            .state_listener(state_listener)
+            .metrics(metrics.connections().clone());
+        let server = serve(listener, AppService::new(router, rules), options, spawner)
+            .map_err(|source| AppError::Start { server: name, source })?;
+        tracing::info!(server = name, address = %server.local_addr(), "accepting");
+        let hooks = Hooks::new(hooks, config.hook_timeout);
+        let signal = spawner.shutdown_signal();
+        Ok(RunningApp {
+            server,
+            hooks,
+            stop,
+            signal,
+            metrics,
+            spawner: spawner.clone(),
+            config,
+        })
+    }
+}
+
+impl std::fmt::Debug for BoundApp {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("BoundApp")
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An application that accepts connections and answers requests.
+///
+/// Asking and ending are two things: [`stop_async`](Self::stop_async) asks, [`wait`](Self::wait) hears it, and
+/// [`close`](Self::close) ends. Whoever composes several servers drives the steps of the end by
+/// [`run_hooks`](Self::run_hooks), [`begin_drain`](Self::begin_drain) and [`drained`](Self::drained) instead.
+///
+/// Dropping it closes the listener and cuts its connections, without blocking and without running the hooks.
+#[must_use = "dropping a running application stops it"]
+pub struct RunningApp {
+    server: RunningServer,
+    hooks: Arc<Hooks>,
+    stop: StopHandle,
+    signal: ShutdownSignal,
+    metrics: HttpMetrics,
+    spawner: Spawner,
+    config: AppConfig,
+}
+
+impl RunningApp {
+    /// The address really bound, also for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// What the application counts.
+    pub fn metrics(&self) -> HttpMetrics {
+        self.metrics.clone()
+    }
+
+    /// Connections open at the moment, upgraded ones not counted.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    /// A handle that asks this application to stop.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Asks the application to stop and returns at once; asking again has no further effect. Requests are answered
+    /// until somebody ends the application.
+    pub fn stop_async(&self) {
+        self.stop.stop_async();
+    }
+
+    /// Waits until somebody asked this application or its executor to stop. Cancel safe.
+    pub async fn wait(&self) {
+        tokio::select! {
+            () = self.stop.requested() => {}
+            () = self.signal.requested() => {}
+        }
+    }
+
+    /// Runs the shutdown hooks in the order they were given and waits for the last one.
+    ///
+    /// Each runs once: a second call waits for the first and gives the same reports. Cancel safe: the hooks go on.
+    pub async fn run_hooks(&self) -> Arc<[HookReport]> {
+        self.stop.stop_async();
+        self.hooks.run(&self.spawner).await
+    }
+
+    /// Closes the listener and asks every connection to end after the request it is at. Never blocks.
+    pub fn begin_drain(&self) {
+        self.stop.stop_async();
+        self.server.begin_drain();
+    }
+
+    /// Waits until every connection has ended, and cuts at `deadline` those that have not. Call
+    /// [`begin_drain`](Self::begin_drain) before it.
+    pub async fn drained(&self, deadline: Instant) -> Drained {
+        self.server.drained(deadline).await
+    }
+
+    /// Ends the application: hooks, then the listener, then the requests in flight, for
+    /// [`AppConfig::drain_deadline`] at the most. An immediate stop of the executor cuts the wait.
+    pub async fn close(self) -> AppReport {
+        let hooks = tokio::select! {
+            hooks = self.run_hooks() => hooks,
+            () = self.signal.requested_now() => Arc::default(),
+        };
+        self.begin_drain();
+        let deadline = Instant::now() + self.config.drain_deadline;
+        let Drained { answered, cut, .. } = tokio::select! {
+            drained = self.drained(deadline) => drained,
+            () = self.signal.requested_now() => self.drained(Instant::now()).await,
+        };
+        AppReport { hooks, answered, cut }
+    }
+}
+
+impl std::fmt::Debug for RunningApp {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RunningApp")
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}

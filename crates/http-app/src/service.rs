@@ -1,0 +1,173 @@
+//! The service every request enters: counts it, refuses what is too large, and hands the rest to the router.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::response::Response;
+use axum::{BoxError, Router};
+use bytes::Bytes;
+use core_executor::ConnectionInfo;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body::Body as HttpBody;
+use tower_service::Service;
+
+use crate::answering::Answering;
+use crate::bodies::error_response;
+use crate::config::Waf;
+use crate::limits::{capped, declares_more_than, target_len};
+use crate::metrics::{HttpMetrics, Limit};
+use crate::timeout::Ticket;
+
+/// What holds for every request of one application.
+pub(crate) struct Rules {
+    pub(crate) waf: Waf,
+    /// Zero = off.
+    pub(crate) request_timeout: Duration,
+    pub(crate) metrics: HttpMetrics,
+}
+
+/// The whole application as one service; core-executor clones it for every connection.
+#[derive(Clone)]
+pub(crate) struct AppService {
+    router: Router,
+    rules: Arc<Rules>,
+}
+
+impl AppService {
+    pub(crate) fn new(router: Router, rules: Rules) -> Self {
+        Self {
+            router,
+            rules: Arc::new(rules),
+        }
+    }
+
+    fn refusal<B: HttpBody>(&self, request: &Request<B>) -> Option<Response> {
+        let Rules { waf, metrics, .. } = &*self.rules;
+        if waf
+            .target_limit()
+            .is_some_and(|limit| target_len(request.uri()) > limit)
+        {
+            metrics.limited(Limit::Target);
+            return Some(error_response(
+                StatusCode::URI_TOO_LONG,
+                "the request target is too long",
+            ));
+        }
+        if waf
+            .body_limit()
+            .is_some_and(|limit| declares_more_than(limit, request.body()))
+        {
+            metrics.limited(Limit::Body);
+            return Some(body_too_large());
+        }
+        None
+    }
+
+    fn admit<B>(&mut self, request: Request<B>, begun: Begun) -> Answering
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let ticket = Arc::new(Ticket::new(self.rules.request_timeout));
+        let limit = self.rules.waf.body_limit();
+        let mut request = request.map(|body| capped(body, limit, &ticket));
+        // axum's own limit of 2 MiB would bite where `WAF_*` says that more is welcome.
+        DefaultBodyLimit::disable().apply(&mut request);
+        let peer = request
+            .extensions()
+            .get::<ConnectionInfo>()
+            .map(|info| ConnectInfo(info.remote_addr));
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        request.extensions_mut().insert(Arc::clone(&ticket));
+        Answering::awaited(self.router.call(request), ticket, begun)
+    }
+}
+
+impl<B> Service<Request<B>> for AppService
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        let begun = Begun::now(Arc::clone(&self.rules));
+        match self.refusal(&request) {
+            Some(response) => Answering::known(response, begun),
+            None => self.admit(request, begun),
+        }
+    }
+}
+
+/// A request under way: counted as in flight until it is answered, and as abandoned when it never is.
+pub(crate) struct Begun {
+    pub(crate) at: Instant,
+    rules: Arc<Rules>,
+    answered: bool,
+}
+
+impl Begun {
+    fn now(rules: Arc<Rules>) -> Self {
+        rules.metrics.began();
+        Self {
+            at: Instant::now(),
+            rules,
+            answered: false,
+        }
+    }
+
+    pub(crate) fn answer(&mut self, status: StatusCode) {
+        self.answered = true;
+        self.rules.metrics.answered(status, self.at.elapsed());
+    }
+
+    pub(crate) fn note_limit(&self, limit: Limit) {
+        self.rules.metrics.limited(limit);
+    }
+
+    pub(crate) fn note_panic(&self, panic: &(dyn std::any::Any + Send)) {
+        self.rules.metrics.panicked();
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        // `?` escapes control bytes: a panic text may carry what a client sent.
+        tracing::error!(panic = ?text.unwrap_or("not a text"), "a handler panicked");
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.rules.metrics.abandoned();
+        }
+    }
+}
+
+/// 413. The rest of the body is not wanted, so the connection ends with the answer.
+pub(crate) fn body_too_large() -> Response {
+    let mut response = error_response(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large");
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// 500 for a panic.
+pub(crate) fn internal_error() -> Response {
+    error_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+}
+
+/// 503 for a request whose time is up.
+pub(crate) fn timed_out() -> Response {
+    error_response(StatusCode::SERVICE_UNAVAILABLE, "the request took too long")
+}

@@ -1,0 +1,123 @@
+//! The time a request may take, and how a route says otherwise.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// What the layers inside a request tell the one that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    /// Limit in nanoseconds counted from the request's arrival, 0 = none. A route may change it on the way in.
+    limit: AtomicU64,
+    /// The body went past its limit while it was read: the answer is 413, whatever the handler makes of it.
+    body_too_large: AtomicBool,
+}
+
+impl Ticket {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            limit: AtomicU64::new(nanos(limit)),
+            body_too_large: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        match self.limit.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    pub(crate) fn body_is_too_large(&self) -> bool {
+        self.body_too_large.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_body_too_large(&self) {
+        self.body_too_large.store(true, Ordering::Relaxed);
+    }
+
+    fn set_limit(&self, limit: Duration) {
+        self.limit.store(nanos(limit), Ordering::Relaxed);
+    }
+}
+
+fn nanos(limit: Duration) -> u64 {
+    u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A layer for single routes that replaces [`AppConfig::request_timeout`](crate::AppConfig::request_timeout).
+///
+/// The time is counted from the request's arrival at the application, middleware included, to the head of the
+/// answer; a streaming body may take as long as it likes. The innermost layer wins. Outside an
+/// [`App`](crate::App) the layer has no effect.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::routing::get;
+/// use http_app::{App, AppConfig, RequestTimeout};
+///
+/// let app = App::new(AppConfig::default())
+///     .route("/report", get(|| async { "…" }).layer(RequestTimeout::after(Duration::from_secs(30))))
+///     .route("/wait", get(|| async { "…" }).layer(RequestTimeout::off()));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestTimeout {
+    limit: Duration,
+}
+
+impl RequestTimeout {
+    /// The route has this long; zero means no limit, as in the configuration.
+    pub const fn after(limit: Duration) -> Self {
+        Self { limit }
+    }
+
+    /// The route may take as long as it likes: long polls, event streams, upgrades.
+    pub const fn off() -> Self {
+        Self {
+            limit: Duration::ZERO,
+        }
+    }
+}
+
+impl<S> Layer<S> for RequestTimeout {
+    type Service = RequestTimeoutService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestTimeoutService {
+            inner,
+            limit: self.limit,
+        }
+    }
+}
+
+/// What [`RequestTimeout`] makes of a service.
+#[derive(Clone, Debug)]
+pub struct RequestTimeoutService<S> {
+    inner: S,
+    limit: Duration,
+}
+
+impl<S, B> Service<Request<B>> for RequestTimeoutService<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if let Some(ticket) = request.extensions().get::<Arc<Ticket>>() {
+            ticket.set_limit(self.limit);
+        }
+        self.inner.call(request)
+    }
+}
