@@ -118,8 +118,8 @@ fn no_crate_reads_a_key_that_is_not_listed() {
 
 fn looks_like_a_key(literal: &str) -> bool {
     let upper = |char: char| char.is_ascii_uppercase() || char == '_';
-    let ours = |prefix: &&str| literal.len() > prefix.len() && literal.starts_with(*prefix);
-    PREFIXES.iter().any(|prefix| ours(&prefix)) && literal.chars().all(upper)
+    let ours = |prefix: &str| literal.len() > prefix.len() && literal.starts_with(prefix);
+    PREFIXES.iter().any(|prefix| ours(prefix)) && literal.chars().all(upper)
 }
 
 /// All sources that may read a setting: everything but the file that declares the list.
