@@ -134,6 +134,18 @@ where
 
     /// Adds all routes of any axum router. A fallback of its own is left behind: the application has one.
     ///
+    /// A router whose own state is in place already fits every application:
+    ///
+    /// ```
+    /// use axum::{Router, extract::State, routing::get};
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let finished: Router = Router::new()
+    ///     .route("/greeting", get(|State(greeting): State<&'static str>| async move { greeting }))
+    ///     .with_state("hello");
+    /// let app = App::with_state(AppConfig::default(), 42_u32).merge(finished.with_state(()));
+    /// ```
+    ///
     /// # Panics
     /// As axum: when two routes overlap.
     #[track_caller]

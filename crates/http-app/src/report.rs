@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use core_executor::StopReport;
+
 use crate::hooks::{HookOutcome, HookReport};
 
 /// What the end of an application came to.
@@ -14,16 +16,22 @@ pub struct AppReport {
     pub answered: u64,
     /// Connections that were cut at the deadline with a request unanswered.
     pub cut: u64,
+    /// What the executor's end came to, from [`App::run`](crate::App::run). `None` where the executor goes on, and
+    /// where an immediate stop left nobody to wait for it.
+    pub executor: Option<StopReport>,
 }
 
 impl AppReport {
-    /// Whether every request was answered and every hook completed.
+    /// Whether every request was answered, every hook completed and, where it was waited for, every task ended.
     pub fn is_clean(&self) -> bool {
         let Self {
             hooks,
             answered: _,
             cut,
+            executor,
         } = self;
-        *cut == 0 && hooks.iter().all(|hook| hook.outcome == HookOutcome::Completed)
+        *cut == 0
+            && executor.is_none_or(|executor| executor.is_clean())
+            && hooks.iter().all(|hook| hook.outcome == HookOutcome::Completed)
     }
 }

@@ -1,18 +1,23 @@
 //! The whole life of one application on one call, for a plain `main`.
 
+use std::time::Duration;
+
 use core_executor::{RuntimeExecutor, listen_for_signals};
 use tokio::runtime::{Builder, Handle};
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::error::AppError;
 use crate::report::AppReport;
+use crate::running::RunningApp;
 
 impl<S> App<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     /// Listens, blocks this thread until SIGTERM, SIGINT or a handle asks for the end, and ends the application and
-    /// then the executor. A second signal cuts the wait for requests in flight.
+    /// then the executor, [`AppConfig::drain_deadline`](crate::AppConfig::drain_deadline) bounds both. A
+    /// second signal cuts every wait.
     ///
     /// # Errors
     /// [`AppError::InsideAsync`] inside async code, and everything that keeps the application from starting.
@@ -27,11 +32,19 @@ where
         let deadline = self.config().drain_deadline;
         let running = self.listen(&executor.spawner())?;
         listen_for_signals(&executor.spawner()).map_err(AppError::Signals)?;
-        Ok(waiting.block_on(async move {
-            running.wait().await;
-            let report = running.close().await;
-            executor.stop_and_wait(deadline).await;
-            report
-        }))
+        Ok(waiting.block_on(live(running, executor, deadline)))
     }
+}
+
+async fn live(running: RunningApp, executor: RuntimeExecutor, deadline: Duration) -> AppReport {
+    running.wait().await;
+    let (signal, ends) = (executor.shutdown_signal(), Instant::now() + deadline);
+    let mut report = running.close().await;
+    // One deadline for both: the tasks get what the requests have left of it.
+    let left = ends.saturating_duration_since(Instant::now());
+    report.executor = tokio::select! {
+        stopped = executor.stop_and_wait(left) => Some(stopped),
+        () = signal.requested_now() => None,
+    };
+    report
 }

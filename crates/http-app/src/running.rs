@@ -204,7 +204,12 @@ impl RunningApp {
             drained = self.drained(deadline) => drained,
             () = self.signal.requested_now() => self.drained(Instant::now()).await,
         };
-        AppReport { hooks, answered, cut }
+        AppReport {
+            hooks,
+            answered,
+            cut,
+            executor: None,
+        }
     }
 }
 

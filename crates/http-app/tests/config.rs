@@ -1,5 +1,6 @@
 //! Every setting reaches its field, and a wrong value is an error that names it. What the fields do is shown by the
 //! other tests.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 

@@ -1,16 +1,21 @@
-//! Described, bound, running, ended: addresses, asking, hooks, draining, and the connections' last words.
+//! Described, bound, running, ended: addresses, asking, draining, and the connections' last words.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use common::{Client, PATIENCE, Server, block_on, config, eventually, metric};
-use core_executor::{Cause, CloseReason, Notice, RuntimeExecutor};
-use http_app::{App, AppConfig, AppError, HookOutcome};
+use core_executor::{Cause, CloseReason, Notice, RuntimeExecutor, Spawner};
+use http::{StatusCode, header};
+use http_app::{App, AppConfig, AppError};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
 #[test]
@@ -114,101 +119,6 @@ fn the_executors_wish_is_heard_too() {
 }
 
 #[test]
-fn hooks_run_once_in_order_whatever_the_others_do() {
-    let ran = Arc::new(Mutex::new(Vec::new()));
-    let note = |what: &'static str| {
-        let ran = Arc::clone(&ran);
-        move || ran.lock().unwrap().push(what)
-    };
-    let (first, second, third, last) = (note("first"), note("panics"), note("hangs"), note("last"));
-    let short = Duration::from_millis(100);
-    let server = Server::start(
-        App::new(AppConfig {
-            hook_timeout: short,
-            ..config()
-        })
-        .on_shutdown(async move || first())
-        .on_shutdown(async move || {
-            second();
-            panic!("on purpose");
-        })
-        .on_shutdown(async move || {
-            third();
-            std::future::pending::<()>().await;
-        })
-        // Blocks its thread, which no timeout of a runtime would notice.
-        .on_shutdown(async || std::thread::sleep(Duration::from_secs(3)))
-        .on_shutdown(async move || last()),
-    );
-    let started = Instant::now();
-    let (reports, again) = block_on(async { tokio::join!(server.app.run_hooks(), server.app.run_hooks()) });
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "nobody waits for the one that blocks"
-    );
-    let outcomes: Vec<_> = reports.iter().map(|report| report.outcome).collect();
-    assert_eq!(
-        outcomes,
-        [
-            HookOutcome::Completed,
-            HookOutcome::Panicked,
-            HookOutcome::TimedOut,
-            HookOutcome::TimedOut,
-            HookOutcome::Completed
-        ]
-    );
-    assert!(reports[2].took >= short && reports.iter().enumerate().all(|(at, report)| report.index == at));
-    assert_eq!(reports, again);
-    let report = server.close();
-    assert_eq!(report.hooks, reports);
-    assert!(!report.is_clean());
-    assert_eq!(*ran.lock().unwrap(), ["first", "panics", "hangs", "last"]);
-}
-
-#[test]
-fn hooks_go_on_when_the_caller_leaves() {
-    let (entered, gate, ran) = (
-        Arc::new(Notify::new()),
-        Arc::new(Notify::new()),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let (hook_entered, hook_gate, count) = (Arc::clone(&entered), Arc::clone(&gate), Arc::clone(&ran));
-    let server = Server::start(App::new(config()).on_shutdown(async move || {
-        hook_entered.notify_one();
-        hook_gate.notified().await;
-        count.fetch_add(1, Ordering::SeqCst);
-    }));
-    block_on(async {
-        tokio::select! {
-            _ = server.app.run_hooks() => panic!("the hook waits for the gate"),
-            () = entered.notified() => {}
-        }
-        gate.notify_one();
-        assert_eq!(server.app.run_hooks().await[0].outcome, HookOutcome::Completed);
-    });
-    assert_eq!(ran.load(Ordering::SeqCst), 1);
-}
-
-#[test]
-fn hooks_run_while_requests_are_still_answered() {
-    let (asks, asked) = mpsc::channel();
-    let (says, said) = mpsc::channel();
-    let app = App::new(config())
-        .route("/", get(|| async { "answered" }))
-        .on_shutdown(async move || {
-            asks.send(()).unwrap();
-            said.recv_timeout(PATIENCE).unwrap();
-        });
-    let server = Server::start(app);
-    let address = server.app.local_addr();
-    let closing = std::thread::spawn(move || server.close());
-    asked.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(Client::connect(address).get("/").text(), "answered");
-    says.send(()).unwrap();
-    assert!(closing.join().unwrap().is_clean());
-}
-
-#[test]
 fn close_answers_requests_in_flight_and_refuses_new_ones() {
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
@@ -237,6 +147,26 @@ fn close_answers_requests_in_flight_and_refuses_new_ones() {
     let report = closing.join().unwrap();
     assert_eq!((report.answered, report.cut), (5, 0));
     assert!(report.is_clean());
+}
+
+#[test]
+fn an_answer_in_flight_is_given_with_more_requests_waiting_behind_it() {
+    let gate = Arc::new(Notify::new());
+    let held = Arc::clone(&gate);
+    let wait = async move || {
+        held.notified().await;
+        "answered"
+    };
+    let server = Server::start(App::new(config()).route_without_timeout("/wait", get(wait)));
+    let metrics = server.app.metrics();
+    let mut client = server.client();
+    client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\nGET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("in flight", || metrics.in_flight() == 1);
+    server.app.begin_drain();
+    gate.notify_waiters();
+    assert_eq!(client.reply().text(), "answered");
+    assert_eq!(client.rest(), "", "the one behind it is for another server");
+    assert_eq!(server.close().answered, 1);
 }
 
 #[test]
@@ -354,4 +284,50 @@ fn a_dropped_application_is_gone_without_blocking() {
         std::net::TcpStream::connect(address).is_err()
     });
     drop(executor);
+}
+
+#[test]
+fn it_lives_on_a_runtime_that_runs_already() {
+    block_on(async {
+        let executor = RuntimeExecutor::on_current().unwrap();
+        let app = App::new(config()).route("/", get(|| async { "answered" }));
+        let running = app.listen(&executor.spawner()).unwrap();
+        let address = running.local_addr();
+        let client = tokio::task::spawn_blocking(move || Client::connect(address).get("/"));
+        assert_eq!(client.await.unwrap().text(), "answered");
+        assert!(running.close().await.is_clean());
+        assert!(executor.stop_and_wait(PATIENCE).await.is_clean());
+    });
+}
+
+#[test]
+fn a_connection_can_be_upgraded_and_is_then_nobodys_request() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&heard);
+    let executor = RuntimeExecutor::with_threads(2).unwrap();
+    let app = App::with_state(config(), executor.spawner())
+        .route("/echo", get(upgrade_to_echo))
+        .connection_state_listener(move |notice: &Notice| sink.lock().unwrap().push(notice.cause.clone()));
+    let running = app.listen(&executor.spawner()).unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.send("GET /echo HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nat once");
+    assert_eq!(client.reply().status(), 101);
+    eventually("the last word", || heard.lock().unwrap().len() == 2);
+    assert!(matches!(heard.lock().unwrap()[1], Cause::UpgradedToWebSocket));
+    client.send(", and later").finish_sending();
+    assert_eq!(client.rest(), "at once, and later");
+    assert_eq!(heard.lock().unwrap().len(), 2);
+    assert_eq!(block_on(running.close()).cut, 0);
+}
+
+async fn upgrade_to_echo(State(spawner): State<Spawner>, request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(request);
+    let echo = async move {
+        let (mut from, mut to) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+        tokio::io::copy(&mut from, &mut to).await.unwrap();
+        to.shutdown().await.unwrap();
+    };
+    spawner.spawn_service(echo).unwrap();
+    let switch = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, switch).into_response()
 }

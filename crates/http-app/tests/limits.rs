@@ -1,4 +1,5 @@
 //! Limits of a request: time, target, body, and the two lengths at once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

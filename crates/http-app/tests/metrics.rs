@@ -1,4 +1,5 @@
 //! What an application counts, and the page that shows it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

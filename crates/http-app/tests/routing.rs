@@ -1,4 +1,5 @@
 //! Routes, groups, merged routers, state, middleware, fallbacks, panics, and what handlers know of their client.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -30,7 +31,7 @@ fn routes_groups_nested_and_merged_routers_answer() {
             )
             .group("/api", |api| api.route("/status", get(|| async { "grouped" })))
             .nest("/nested", Router::new().route("/deep", get(|| async { "deep" })))
-            .merge(merged.clone())
+            .merge(merged)
             .merge(
                 Router::new()
                     .route("/again", get(|| async { "again" }))

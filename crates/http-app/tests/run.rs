@@ -1,4 +1,5 @@
 //! `App::run`, alone in its process because of the signals it is ended by.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Static files: what is served, and the table of attacks that are not.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
