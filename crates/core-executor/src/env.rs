@@ -3,6 +3,7 @@
 use crate::env_file::{self, Entry};
 use crate::{EnvError, KEYS, PREFIXES};
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
@@ -20,7 +21,7 @@ pub struct Env {
 #[derive(Clone)]
 struct Found {
     value: String,
-    /// `file:line` or `environment`, for error messages.
+    /// `file:line`, `environment` or `pairs`, for error messages.
     origin: String,
 }
 
@@ -36,7 +37,8 @@ impl Env {
     ///
     /// # Errors
     /// A file that cannot be read or has a line that is not `KEY=value`, and a key with one of our prefixes that is
-    /// not in [`KEYS`] (in a file; the process environment belongs to others too).
+    /// not in [`KEYS`] (in a file; the process environment belongs to others too). A variable of ours that is not
+    /// UTF-8.
     pub fn load() -> Result<Self, EnvError> {
         Self::load_from(Path::new("."))
     }
@@ -55,8 +57,8 @@ impl Env {
             env.read_file(&path)?;
         }
         for Known(name) in known_names() {
-            if let Ok(value) = std::env::var(name) {
-                env.insert(name, value, "environment".to_owned());
+            if let Some(value) = std::env::var_os(name) {
+                env.insert(name, text_of(name, value)?, "environment".to_owned());
             }
         }
         Ok(env)
@@ -106,7 +108,7 @@ impl Env {
     /// [`EnvError::Invalid`] for anything else.
     pub fn port(&self, key: &'static str, default: u16) -> Result<u16, EnvError> {
         self.parse(key, default, "a port from 0 to 65535", |value| {
-            u16::from_str(value).ok()
+            whole(value).and_then(|number| number.try_into().ok())
         })
     }
 
@@ -136,7 +138,7 @@ impl Env {
     ) -> Result<u64, EnvError> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         self.parse(key, default, &expected, |value| {
-            u64::from_str(value).ok().filter(|number| range.contains(number))
+            whole(value).filter(|number| range.contains(number))
         })
     }
 
@@ -197,10 +199,20 @@ impl Env {
     }
 
     /// The error for a value that has the right form and a wrong meaning. `expected` says what would be right.
+    ///
+    /// It is [`EnvError::Invalid`], about the default when the key is absent, and [`EnvError::Undeclared`] for a key
+    /// that is not in [`KEYS`].
     pub fn invalid(&self, key: &'static str, expected: &str) -> EnvError {
+        let Some(known) = KEYS.iter().find(|known| known.name == key) else {
+            return EnvError::Undeclared { key };
+        };
         match self.values.get(key) {
             Some(found) => invalid(key, found, expected),
-            None => EnvError::Undeclared { key },
+            None => {
+                let value = known.default.to_owned();
+                let origin = "default".to_owned();
+                invalid(key, &Found { value, origin }, expected)
+            }
         }
     }
 
@@ -291,9 +303,23 @@ fn invalid(key: &'static str, found: &Found, expected: &str) -> EnvError {
     }
 }
 
+fn text_of(key: &'static str, value: OsString) -> Result<String, EnvError> {
+    value.into_string().map_err(|value| {
+        let value = value.to_string_lossy().into_owned();
+        let origin = "environment".to_owned();
+        invalid(key, &Found { value, origin }, "text in UTF-8")
+    })
+}
+
+/// Digits only: the standard parser would take a plus sign too.
+fn whole(value: &str) -> Option<u64> {
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| u64::from_str(value).ok()).flatten()
+}
+
 fn parse_duration(value: &str, default_unit: &str) -> Option<Duration> {
     let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-    let number = u64::from_str(&value[..digits]).ok()?;
+    let number = whole(&value[..digits])?;
     let unit = match value[digits..].trim() {
         "" => default_unit,
         unit => unit,

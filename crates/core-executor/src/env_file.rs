@@ -63,14 +63,14 @@ fn parse_value(value: &str) -> Result<String, &'static str> {
 }
 
 fn strip_comment(value: &str) -> &str {
-    if value.starts_with('#') {
-        return "";
+    let mut after_space = true;
+    for (at, letter) in value.char_indices() {
+        if letter == '#' && after_space {
+            return value[..at].trim_end();
+        }
+        after_space = letter.is_whitespace();
     }
-    let end = value
-        .find(" #")
-        .or_else(|| value.find("\t#"))
-        .unwrap_or(value.len());
-    value[..end].trim_end()
+    value
 }
 
 fn parse_single_quoted(rest: &str) -> Result<String, &'static str> {
@@ -157,6 +157,34 @@ mod tests {
                 "{text:?} gave {error}"
             );
             assert!(!error.to_lowercase().contains("secret"), "{text:?} gave {error}");
+        }
+    }
+
+    #[test]
+    fn a_comment_begins_at_the_first_white_space_before_a_hash() {
+        assert_eq!(
+            pairs("A=x\t# y # z\nB=x #y\t# z\nC=x#y # z"),
+            [pair("A", "x"), pair("B", "x"), pair("C", "x#y")]
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(?s).{0,200}") {
+            let _ = parse(Path::new(".env"), &text);
+        }
+
+        #[test]
+        fn a_quoted_value_comes_back_as_it_was(value in "[^\r]{0,60}") {
+            let escaped = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n")
+                .replace('\t', "\\t");
+            proptest::prop_assert_eq!(pairs(&format!("K=\"{escaped}\" # c")), [pair("K", &value)]);
+            if !value.contains(['\'', '\n']) {
+                proptest::prop_assert_eq!(pairs(&format!("K='{value}'")), [pair("K", &value)]);
+            }
         }
     }
 }

@@ -104,7 +104,7 @@ pub enum EnvError {
     /// A value does not have the form its key needs.
     #[error("{origin}: `{key}` is {value:?}, expected {expected}")]
     Invalid {
-        /// `file:line` or `environment`.
+        /// `file:line`, `environment`, `pairs` or `default`.
         origin: String,
         /// The key.
         key: &'static str,
