@@ -30,8 +30,10 @@ where
             .build()
             .map_err(AppError::Wait)?;
         let deadline = self.config().drain_deadline;
-        let running = self.listen(&executor.spawner())?;
+        let bound = self.bind()?;
+        // Before the first request can be answered: whoever sees the application serve may end it.
         listen_for_signals(&executor.spawner()).map_err(AppError::Signals)?;
+        let running = bound.listen(&executor.spawner())?;
         Ok(waiting.block_on(live(running, executor, deadline)))
     }
 }

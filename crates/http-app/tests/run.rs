@@ -31,7 +31,7 @@ fn run_ends_in_order_on_sigterm() {
     let running = std::thread::spawn(move || app.run(RuntimeExecutor::with_threads(1).unwrap()));
     eventually("listening", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     let mut client = Client::connect(([127, 0, 0, 1], port).into());
-    // Answered means that the signals are listened for: `run` begins with them before it waits.
+    // Answered means that the signals are listened for.
     assert_eq!(client.get("/").text(), "answered");
     let me = std::process::id().to_string();
     assert!(
