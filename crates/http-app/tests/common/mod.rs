@@ -164,6 +164,7 @@ impl Client {
                 count
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.read_more(),
             Err(error) => panic!("nothing to read: {error}"),
         }
     }
