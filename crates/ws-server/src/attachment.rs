@@ -1,0 +1,142 @@
+//! The bond between a session and the transport that carries it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use crate::close::CloseInfo;
+use crate::codec::Incoming;
+use crate::dispatch::Dispatch;
+use crate::encoded::Encoded;
+use crate::error::WsError;
+use crate::hub::Hub;
+use crate::outbox::{Interest, Load};
+use crate::registry::{Ending, Outcome};
+use crate::session::Session;
+
+/// A transport's hold on a session: it takes what is to be sent, hands in what was received, and says how it ended.
+///
+/// Dropping it ends the session with 1006, so that `on_close` is called whatever happens to the transport.
+#[derive(Debug)]
+pub struct Attachment {
+    session: Session,
+}
+
+/// What a transport that waited has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ready {
+    /// Messages wait: [`Attachment::take_batch`].
+    Messages,
+    /// The session is to be closed: send what waits, tell the peer, then [`Attachment::finish`].
+    Close(CloseInfo),
+    /// The session has ended without this transport; there is nothing left to do.
+    Ended,
+}
+
+impl Attachment {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// The session that is carried.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Waits until there is something to send or to end. Cancel safe; one waiter at a time.
+    pub async fn ready(&self) -> Ready {
+        poll_fn(|context| self.poll_ready(context)).await
+    }
+
+    fn poll_ready(&self, context: &Context<'_>) -> Poll<Ready> {
+        let outbox = self.session.outbox();
+        if outbox.has_ended() {
+            return Poll::Ready(Ready::Ended);
+        }
+        if !outbox.is_empty() {
+            return Poll::Ready(Ready::Messages);
+        }
+        let (request, close_version) = outbox.close_request();
+        if let Some(request) = request {
+            return Poll::Ready(Ready::Close(request.info));
+        }
+        if outbox.sleep(
+            Interest {
+                messages: true,
+                close_version,
+            },
+            context,
+        ) {
+            return Poll::Pending;
+        }
+        // Something came between the look and the nap: look again at the next poll.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes at most `messages` messages and about `bytes` bytes (the last message may pass that). They count as
+    /// waiting until [`written`](Self::written).
+    pub fn take_batch(&mut self, messages: usize, bytes: usize) -> Vec<Encoded> {
+        let mut batch = Vec::new();
+        self.session
+            .outbox()
+            .take(Load { messages, bytes }, |message| batch.push(message));
+        batch
+    }
+
+    /// Messages that were taken have reached the peer's transport.
+    pub fn written(&mut self, batch: &[Encoded]) {
+        let bytes = batch.iter().map(Encoded::len).sum();
+        self.delivered(Load {
+            messages: batch.len(),
+            bytes,
+        });
+    }
+
+    pub(crate) fn delivered(&mut self, load: Load) {
+        self.session.outbox().written(load);
+        self.hub().metrics().messages_out.inc_by(load.messages as u64);
+    }
+
+    /// Messages that were taken are given up.
+    pub(crate) fn abandoned(&mut self, load: Load) {
+        self.session.outbox().written(load);
+        self.hub().metrics().messages_dropped.inc_by(load.messages as u64);
+    }
+
+    /// Runs the handlers for a message of the peer: raw, then relays, then typed. The transport has to wait for it
+    /// before it hands in the next one. Dropping the future drops the handler where it stands.
+    ///
+    /// # Errors
+    /// [`WsError::HandlerPanicked`]: it has been counted; the transport closes the session with 1011.
+    pub async fn receive(&self, message: Incoming) -> Result<(), WsError> {
+        self.dispatch(message).await.map_err(|_| WsError::HandlerPanicked)
+    }
+
+    pub(crate) fn dispatch(&self, message: Incoming) -> Dispatch {
+        self.hub().metrics().messages_in.inc();
+        Dispatch::received(self.session.clone(), message)
+    }
+
+    /// The session ends: it leaves its rooms and `on_close` runs, unless that has happened already.
+    pub async fn finish(self, info: CloseInfo) {
+        self.end(Ending::new(info, Outcome::Clean)).await;
+    }
+
+    pub(crate) async fn end(self, ending: Ending) {
+        let session = self.session.clone();
+        session.hub().end(&session, ending).await;
+    }
+
+    fn hub(&self) -> &Hub {
+        self.session.hub()
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if !self.session.has_ended() {
+            self.hub().end_at_once(&self.session, Ending::dropped(self.hub()));
+        }
+    }
+}

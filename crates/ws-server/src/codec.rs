@@ -1,0 +1,338 @@
+//! RFC 6455 frames to messages: pure, no socket and no clock. Bytes in, messages, control frames or violations out.
+
+mod event;
+mod frames;
+mod mask;
+mod utf8;
+
+pub use event::Incoming;
+pub(crate) use event::{Event, PeerClose, Violation};
+pub(crate) use frames::{close_frame, data_frame, ping_frame, pong_frame};
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use self::mask::unmask;
+use self::utf8::PartialText;
+
+/// Longest header of a frame: two bytes, an 8-byte length, a 4-byte mask (RFC 6455 §5.2).
+const MAX_HEADER: usize = 14;
+/// Longest payload of a control frame (RFC 6455 §5.5).
+const MAX_CONTROL: u64 = 125;
+
+/// Decodes what one client sends. Holds only an unfinished header, frame or message; a peer that says nothing
+/// costs no buffer.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    /// Largest assembled message in bytes.
+    max_message: u64,
+    /// The first bytes of a header that is not whole yet.
+    head: [u8; MAX_HEADER],
+    /// How many bytes of `head` are set.
+    head_len: u8,
+    /// The frame whose payload is being read.
+    frame: Option<Frame>,
+    /// The fragmented or partly read message.
+    message: Option<Assembly>,
+    /// Payload of a control frame that is being read.
+    control: Vec<u8>,
+    /// A Close or a violation was seen: every later byte is ignored.
+    done: bool,
+}
+
+/// A frame whose header has been checked.
+#[derive(Debug)]
+struct Frame {
+    opcode: OpCode,
+    is_final: bool,
+    mask: [u8; 4],
+    read: u64,
+    length: u64,
+}
+
+/// A message that is not whole yet.
+#[derive(Debug)]
+enum Assembly {
+    Text(PartialText),
+    Binary(Vec<u8>),
+}
+
+impl Assembly {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::Binary(bytes) => bytes.len() as u64,
+        }
+    }
+
+    fn push(&mut self, piece: &[u8]) -> Result<(), Violation> {
+        match self {
+            Self::Text(text) => text.push(piece).map_err(|_| BAD_TEXT)?,
+            Self::Binary(bytes) => bytes.extend_from_slice(piece),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Incoming, Violation> {
+        match self {
+            Self::Text(text) => text.finish().map(Incoming::Text).map_err(|_| BAD_TEXT),
+            Self::Binary(bytes) => Ok(Incoming::Binary(Bytes::from(bytes))),
+        }
+    }
+}
+
+const BAD_TEXT: Violation = Violation::not_utf8("text is not UTF-8");
+
+impl Decoder {
+    /// A decoder that refuses messages over `max_message` bytes.
+    pub(crate) fn new(max_message: usize) -> Self {
+        Self {
+            max_message: max_message as u64,
+            head: [0; MAX_HEADER],
+            head_len: 0,
+            frame: None,
+            message: None,
+            control: Vec::new(),
+            done: false,
+        }
+    }
+
+    /// Decodes from the front of `input` (whose payload bytes are unmasked in place) until an event is complete
+    /// or the input is used up. Gives the number of bytes consumed and the event.
+    ///
+    /// After a Close or a violation everything is consumed and nothing more comes out.
+    pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {
+        if self.done {
+            return Ok((input.len(), None));
+        }
+        let outcome = self.advance(input);
+        if matches!(outcome, Err(_) | Ok((_, Some(Event::Close(_))))) {
+            self.finish();
+        }
+        outcome
+    }
+
+    fn finish(&mut self) {
+        self.done = true;
+        self.frame = None;
+        self.message = None;
+        self.control = Vec::new();
+    }
+
+    fn advance(&mut self, input: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {
+        let mut used = 0;
+        loop {
+            if self.frame.is_none() {
+                used += self.read_header(&input[used..])?;
+            }
+            let Some(frame) = self.frame.take() else {
+                return Ok((used, None));
+            };
+            let (taken, event) = self.read_payload(frame, &mut input[used..])?;
+            used += taken;
+            if event.is_some() || (self.frame.is_some() && used == input.len()) {
+                return Ok((used, event));
+            }
+        }
+    }
+
+    /// Takes header bytes; sets `self.frame` once the header is whole and lawful.
+    fn read_header(&mut self, input: &[u8]) -> Result<usize, Violation> {
+        if self.head_len == 0 {
+            return self.parse_header(input);
+        }
+        let before = usize::from(self.head_len);
+        let mut joined = [0; MAX_HEADER];
+        joined[..before].copy_from_slice(&self.head[..before]);
+        let added = input.len().min(MAX_HEADER - before);
+        joined[before..before + added].copy_from_slice(&input[..added]);
+        self.head_len = 0;
+        let used = self.parse_header(&joined[..before + added])?;
+        Ok(used - before)
+    }
+
+    fn parse_header(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
+        if let Some(&first) = bytes.first() {
+            self.check_first(first)?;
+        }
+        if let [first, second, ..] = *bytes {
+            check_second(first, second)?;
+        }
+        let mut cursor = Cursor::new(bytes);
+        let parsed = FrameHeader::parse(&mut cursor)
+            .map_err(|_| Violation::protocol("frame header cannot be read"))?;
+        match parsed {
+            Some((header, length)) => {
+                self.frame = Some(self.admit(&header, length)?);
+                Ok(cursor.position() as usize)
+            }
+            None => {
+                self.head[..bytes.len()].copy_from_slice(bytes);
+                self.head_len = bytes.len() as u8;
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    /// What the first byte alone can break: reserved bits and opcodes, and the order of fragments.
+    fn check_first(&self, first: u8) -> Result<(), Violation> {
+        if first & 0x70 != 0 {
+            return Err(Violation::protocol("reserved bit set"));
+        }
+        match OpCode::from(first & 0x0f) {
+            OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => {
+                Err(Violation::protocol("reserved opcode"))
+            }
+            OpCode::Control(_) if first & 0x80 == 0 => Err(Violation::protocol("fragmented control frame")),
+            OpCode::Data(Data::Continue) if self.message.is_none() => {
+                Err(Violation::protocol("continuation of nothing"))
+            }
+            OpCode::Data(Data::Text | Data::Binary) if self.message.is_some() => {
+                Err(Violation::protocol("new message inside a fragmented one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The checks that need the whole header: the declared length, before anything of it is buffered.
+    fn admit(&mut self, header: &FrameHeader, length: u64) -> Result<Frame, Violation> {
+        let mask = header.mask.ok_or(Violation::protocol("unmasked frame"))?;
+        if length >> 63 != 0 {
+            return Err(Violation::protocol("top bit of the length set"));
+        }
+        if matches!(header.opcode, OpCode::Data(_)) {
+            let before = self.message.as_ref().map_or(0, Assembly::len);
+            if before.saturating_add(length) > self.max_message {
+                return Err(Violation::TOO_BIG);
+            }
+        }
+        Ok(Frame {
+            opcode: header.opcode,
+            is_final: header.is_final,
+            mask,
+            read: 0,
+            length,
+        })
+    }
+
+    fn read_payload(
+        &mut self,
+        mut frame: Frame,
+        input: &mut [u8],
+    ) -> Result<(usize, Option<Event>), Violation> {
+        let missing = frame.length - frame.read;
+        let here = usize::try_from(missing).map_or(input.len(), |missing| missing.min(input.len()));
+        let piece = &mut input[..here];
+        unmask(piece, frame.mask, frame.read);
+        let is_whole = frame.read == 0 && here as u64 == frame.length;
+        frame.read += here as u64;
+        let event = match frame.opcode {
+            OpCode::Control(control) => self.control_piece(&frame, control, piece, is_whole)?,
+            OpCode::Data(data) => self.data_piece(&frame, data, piece, is_whole)?,
+        };
+        if frame.read < frame.length {
+            self.frame = Some(frame);
+        }
+        Ok((here, event))
+    }
+
+    fn data_piece(
+        &mut self,
+        frame: &Frame,
+        data: Data,
+        piece: &[u8],
+        is_whole: bool,
+    ) -> Result<Option<Event>, Violation> {
+        if is_whole && frame.is_final && self.message.is_none() {
+            return whole_message(data, piece).map(|message| Some(Event::Message(message)));
+        }
+        let mut message = match self.message.take() {
+            Some(message) => message,
+            None if data == Data::Text => Assembly::Text(PartialText::default()),
+            None => Assembly::Binary(Vec::new()),
+        };
+        message.push(piece)?;
+        if frame.is_final && frame.read == frame.length {
+            return message.finish().map(|message| Some(Event::Message(message)));
+        }
+        self.message = Some(message);
+        Ok(None)
+    }
+
+    fn control_piece(
+        &mut self,
+        frame: &Frame,
+        control: Control,
+        piece: &[u8],
+        is_whole: bool,
+    ) -> Result<Option<Event>, Violation> {
+        if is_whole {
+            return control_event(control, piece).map(Some);
+        }
+        self.control.extend_from_slice(piece);
+        if frame.read < frame.length {
+            return Ok(None);
+        }
+        let payload = std::mem::take(&mut self.control);
+        control_event(control, &payload).map(Some)
+    }
+}
+
+/// What the second byte can break: the mask and the length of control frames.
+fn check_second(first: u8, second: u8) -> Result<(), Violation> {
+    if second & 0x80 == 0 {
+        return Err(Violation::protocol("unmasked frame"));
+    }
+    let is_control = first & 0x08 != 0;
+    if is_control && u64::from(second & 0x7f) > MAX_CONTROL {
+        return Err(Violation::protocol("control frame over 125 bytes"));
+    }
+    Ok(())
+}
+
+fn whole_message(data: Data, payload: &[u8]) -> Result<Incoming, Violation> {
+    if data == Data::Text {
+        let text = str::from_utf8(payload).map_err(|_| BAD_TEXT)?;
+        return Ok(Incoming::Text(text.to_owned()));
+    }
+    Ok(Incoming::Binary(Bytes::copy_from_slice(payload)))
+}
+
+fn control_event(control: Control, payload: &[u8]) -> Result<Event, Violation> {
+    match control {
+        Control::Close => peer_close(payload).map(Event::Close),
+        Control::Ping => Ok(Event::Ping(Bytes::copy_from_slice(payload))),
+        Control::Pong | Control::Reserved(_) => Ok(Event::Pong),
+    }
+}
+
+/// RFC 6455 §5.5.1 and §7.4: no body, or a code that may be sent and a reason in UTF-8.
+fn peer_close(payload: &[u8]) -> Result<Option<PeerClose>, Violation> {
+    let [high, low, reason @ ..] = payload else {
+        return match payload {
+            [] => Ok(None),
+            _ => Err(Violation::protocol("close body of one byte")),
+        };
+    };
+    let code = u16::from_be_bytes([*high, *low]);
+    if !may_be_sent(code) {
+        return Err(Violation::protocol("close code that may not be sent"));
+    }
+    let reason = str::from_utf8(reason).map_err(|_| Violation::not_utf8("close reason is not UTF-8"))?;
+    Ok(Some(PeerClose {
+        code,
+        reason: reason.to_owned(),
+    }))
+}
+
+/// Whether a close code may stand in a Close frame (RFC 6455 §7.4.2, and 1014 from the IANA registry).
+pub(crate) fn may_be_sent(code: u16) -> bool {
+    code == 1014 || CloseCode::from(code).is_allowed()
+}
+
+#[cfg(test)]
+#[path = "codec/tests.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+//! Server frames: unmasked, whole, uncompressed (RFC 6455 §5.1, §5.2).
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+/// Longest reason of a Close frame: 125 bytes less the code.
+const MAX_REASON: usize = 123;
+
+fn frame(opcode: OpCode, pieces: [&[u8]; 2]) -> (Bytes, usize) {
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
+    let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+    let header_len = header.len(length as u64);
+    let mut bytes = Vec::with_capacity(header_len + length);
+    header
+        .format(length as u64, &mut bytes)
+        .expect("a Vec takes every write");
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
+    (Bytes::from(bytes), header_len)
+}
+
+/// One data message as one frame, and where its body begins.
+pub(crate) fn data_frame(data: Data, body: &[u8]) -> (Bytes, usize) {
+    frame(OpCode::Data(data), [body, &[]])
+}
+
+/// A ping without a payload.
+pub(crate) fn ping_frame() -> Bytes {
+    frame(OpCode::Control(Control::Ping), [&[], &[]]).0
+}
+
+/// The answer to a ping, with the ping's payload (RFC 6455 §5.5.3).
+pub(crate) fn pong_frame(payload: &[u8]) -> Bytes {
+    frame(OpCode::Control(Control::Pong), [payload, &[]]).0
+}
+
+/// A Close frame; without a code it has no body. The reason is cut at a character so that it fits 123 bytes.
+pub(crate) fn close_frame(code: Option<u16>, reason: &str) -> Bytes {
+    let Some(code) = code else {
+        return frame(OpCode::Control(Control::Close), [&[], &[]]).0;
+    };
+    let reason = cut_at_character(reason, MAX_REASON);
+    frame(
+        OpCode::Control(Control::Close),
+        [&code.to_be_bytes(), reason.as_bytes()],
+    )
+    .0
+}
+
+/// The longest start of `text` that has at most `limit` bytes and ends with a whole character.
+fn cut_at_character(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{close_frame, data_frame, ping_frame, pong_frame};
+    use tungstenite::protocol::frame::coding::Data;
+
+    #[test]
+    fn the_examples_of_rfc_6455_section_5_7() {
+        assert_eq!(
+            data_frame(Data::Text, b"Hello").0[..],
+            [0x81, 5, b'H', b'e', b'l', b'l', b'o']
+        );
+        assert_eq!(pong_frame(b"Hello")[..], [0x8a, 5, b'H', b'e', b'l', b'l', b'o']);
+        assert_eq!(data_frame(Data::Binary, &[7; 256]).0[..4], [0x82, 126, 1, 0]);
+        assert_eq!(
+            data_frame(Data::Binary, &[7; 65536]).0[..10],
+            [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]
+        );
+        assert_eq!(ping_frame()[..], [0x89, 0]);
+    }
+
+    #[test]
+    fn a_close_has_no_body_or_a_code_and_a_reason_that_fits() {
+        assert_eq!(close_frame(None, "ignored")[..], [0x88, 0]);
+        assert_eq!(close_frame(Some(1000), "")[..], [0x88, 2, 3, 0xe8]);
+        let long = close_frame(Some(1001), &"€".repeat(60));
+        assert_eq!(long[1], 2 + 123, "41 characters of three bytes fit 123");
+        assert!(str::from_utf8(&long[4..]).is_ok());
+    }
+}

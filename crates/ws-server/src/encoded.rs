@@ -1,0 +1,149 @@
+//! A message framed once, to be sent to any number of sessions.
+
+use std::fmt;
+
+use bytes::Bytes;
+use tungstenite::protocol::Message;
+use tungstenite::protocol::frame::coding::Data;
+
+use crate::codec::data_frame;
+use crate::error::WsError;
+use crate::message::JsonMessage;
+
+/// A text or binary message as one unmasked, unfragmented server frame; cloning it counts a reference.
+///
+/// ```
+/// use ws_server::Encoded;
+///
+/// let greeting = Encoded::text("hello");
+/// assert_eq!(greeting.as_text(), Some("hello"));
+/// assert_eq!(greeting.body().as_ref(), b"hello");
+/// assert_eq!(greeting.frame().as_ref(), b"\x81\x05hello");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Encoded {
+    frame: Bytes,
+    /// Where the body begins: a header has 2 to 10 bytes.
+    body_at: u8,
+    is_text: bool,
+}
+
+impl Encoded {
+    /// Frames a text message.
+    pub fn text(text: impl AsRef<str>) -> Self {
+        Self::framed(Data::Text, text.as_ref().as_bytes())
+    }
+
+    /// Frames a binary message.
+    pub fn binary(body: impl AsRef<[u8]>) -> Self {
+        Self::framed(Data::Binary, body.as_ref())
+    }
+
+    /// Frames an envelope as a text message.
+    pub fn json(message: &JsonMessage) -> Self {
+        Self::text(message.to_text())
+    }
+
+    fn framed(data: Data, body: &[u8]) -> Self {
+        let (frame, body_at) = data_frame(data, body);
+        Self {
+            frame,
+            body_at: body_at as u8,
+            is_text: data == Data::Text,
+        }
+    }
+
+    /// Whether it is a text message.
+    pub fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// The whole frame as it stands on the wire.
+    pub fn frame(&self) -> &Bytes {
+        &self.frame
+    }
+
+    /// The message without the frame header; shares the frame's memory.
+    pub fn body(&self) -> Bytes {
+        self.frame.slice(usize::from(self.body_at)..)
+    }
+
+    /// The body of a text message.
+    pub fn as_text(&self) -> Option<&str> {
+        if !self.is_text {
+            return None;
+        }
+        str::from_utf8(&self.frame[usize::from(self.body_at)..]).ok()
+    }
+
+    /// Length of the frame in bytes: what it counts in an outbox.
+    pub(crate) fn len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// The same message in the type the WebSocket client libraries speak.
+    pub fn to_message(&self) -> Message {
+        match self.as_text() {
+            Some(text) => Message::text(text),
+            None => Message::Binary(self.body()),
+        }
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_text { "text" } else { "binary" };
+        write!(
+            formatter,
+            "Encoded({kind}, {} bytes)",
+            self.frame.len() - usize::from(self.body_at)
+        )
+    }
+}
+
+impl From<&JsonMessage> for Encoded {
+    fn from(message: &JsonMessage) -> Self {
+        Self::json(message)
+    }
+}
+
+/// Text and binary messages; control frames belong to the server and are refused.
+impl TryFrom<Message> for Encoded {
+    type Error = WsError;
+
+    fn try_from(message: Message) -> Result<Self, WsError> {
+        match message {
+            Message::Text(text) => Ok(Self::text(text)),
+            Message::Binary(body) => Ok(Self::binary(body)),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
+                Err(WsError::NotAMessage)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Encoded;
+    use crate::error::WsError;
+    use tungstenite::protocol::Message;
+
+    #[test]
+    fn a_clone_shares_the_bytes() {
+        let first = Encoded::binary(vec![1; 4096]);
+        let second = first.clone();
+        assert_eq!(first.frame().as_ptr(), second.frame().as_ptr());
+        assert_eq!(first.body().len(), 4096);
+        assert_eq!(first.as_text(), None);
+    }
+
+    #[test]
+    fn to_and_from_the_public_message_type() {
+        for message in [Message::text("grüß"), Message::binary(vec![0, 159, 146, 150])] {
+            let encoded = Encoded::try_from(message.clone()).unwrap();
+            assert_eq!(encoded.to_message(), message);
+        }
+        let refused = Encoded::try_from(Message::Ping("x".into()));
+        assert!(matches!(refused, Err(WsError::NotAMessage)));
+    }
+}

@@ -1,0 +1,194 @@
+//! Beginning and end of every session: one `on_open`, one `on_close`, whatever happens between them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Waker};
+
+use crate::attachment::Attachment;
+use crate::close::{CloseInfo, ClosedBy, close_code};
+use crate::dispatch::guarded;
+use crate::error::SessionError;
+use crate::handlers::BoxFuture;
+use crate::hub::Hub;
+use crate::peer::Peer;
+use crate::refusal::Refusal;
+use crate::session::{Session, TransportKind};
+
+/// How well a session ended, for the report of a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Close sent and received.
+    Clean,
+    /// Close sent, none received.
+    Unanswered,
+    /// The peer left before a Close could be sent.
+    Left,
+    /// No Close could be sent in time.
+    Cut,
+}
+
+/// Everything there is to say about the end of a session.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) info: CloseInfo,
+    pub(crate) outcome: Outcome,
+    /// Given to `on_error` first.
+    pub(crate) error: Option<SessionError>,
+}
+
+impl Ending {
+    pub(crate) fn new(info: CloseInfo, outcome: Outcome) -> Self {
+        Self {
+            info,
+            outcome,
+            error: None,
+        }
+    }
+
+    pub(crate) fn with_error(mut self, error: Option<SessionError>) -> Self {
+        self.error = error;
+        self
+    }
+
+    /// The deadline of a stop passed.
+    pub(crate) fn cut() -> Self {
+        let info = CloseInfo::new(
+            close_code::ABNORMAL,
+            "cut off at the deadline",
+            ClosedBy::Shutdown,
+        );
+        Self::new(info, Outcome::Cut)
+    }
+
+    /// The transport's task was dropped.
+    pub(crate) fn dropped(hub: &Hub) -> Self {
+        let by = if hub.is_stopping() {
+            ClosedBy::Shutdown
+        } else {
+            ClosedBy::Server
+        };
+        Self::new(
+            CloseInfo::new(close_code::ABNORMAL, "the connection was dropped", by),
+            Outcome::Cut,
+        )
+    }
+}
+
+/// Takes the session out of the table, however the future that holds it ends.
+struct Unlist<'a>(&'a Session);
+
+impl Drop for Unlist<'_> {
+    fn drop(&mut self) {
+        self.0.hub().tables().remove(self.0.id());
+    }
+}
+
+impl Hub {
+    /// Registers a session, runs `on_open`, and gives the attachment of the transport that carries it.
+    ///
+    /// From here on `on_close` is certain. The session is in the tables before `on_open` runs, so what `on_open`
+    /// joins and sends is in effect before the peer hears anything.
+    ///
+    /// # Errors
+    /// The answer to give instead: the server does not run or stops (503), or `on_open` panicked (500; `on_close`
+    /// has run).
+    pub async fn open_session(&self, peer: Peer, transport: TransportKind) -> Result<Attachment, Refusal> {
+        let handlers = self.handlers().ok_or(Refusal::STOPPING)?;
+        let session = Session::new(self, handlers, peer, transport);
+        self.register(&session)?;
+        let attachment = Attachment::new(session.clone());
+        let Some(open) = &session.handlers().open else {
+            return Ok(attachment);
+        };
+        if guarded(&session, async { open(session.clone(), ()).await })
+            .await
+            .is_err()
+        {
+            attachment.end(Ending::handler_panicked()).await;
+            return Err(Refusal::PANICKED);
+        }
+        Ok(attachment)
+    }
+
+    /// Puts a session into the table and looks for a wish to stop only then: a stop that comes later finds it there.
+    fn register(&self, session: &Session) -> Result<(), Refusal> {
+        self.tables().insert(session);
+        if self.is_stopping() {
+            session.begin_end();
+            session.outbox().end();
+            self.tables().remove(session.id());
+            return Err(Refusal::STOPPING);
+        }
+        self.metrics().connections_total.inc();
+        self.metrics().connections_active.inc();
+        Ok(())
+    }
+
+    /// Ends a session unless that has begun already: rooms, outbox, counts, `on_error`, `on_close`, table.
+    pub(crate) async fn end(&self, session: &Session, ending: Ending) {
+        if !session.begin_end() {
+            return;
+        }
+        let _unlist = Unlist(session);
+        let Ending { info, outcome, error } = ending;
+        self.account(session, &info, outcome);
+        let error = error.or_else(|| (info.by == ClosedBy::Slow).then_some(SessionError::SlowReader));
+        self.report_error(session, error).await;
+        if let Some(close) = &session.handlers().close {
+            // A panic has been counted; there is nobody left to close.
+            let _ = guarded(session, async { close(session.clone(), info).await }).await;
+        }
+    }
+
+    fn account(&self, session: &Session, info: &CloseInfo, outcome: Outcome) {
+        session.leave_all();
+        let undelivered = session.outbox().end();
+        self.metrics().messages_undelivered.inc_by(undelivered);
+        self.metrics().closed(info.by);
+        if self.is_stopping() {
+            self.tally().count(outcome, undelivered);
+        }
+        tracing::debug!(
+            session = %session.id(), code = info.code, by = %info.by, ?outcome, undelivered, "session ended"
+        );
+    }
+
+    async fn report_error(&self, session: &Session, error: Option<SessionError>) {
+        let Some(error) = error else {
+            return;
+        };
+        // A panic was counted where it was caught.
+        if !matches!(error, SessionError::HandlerPanicked) {
+            self.metrics().errors.inc();
+        }
+        tracing::debug!(session = %session.id(), %error, "session failed");
+        if let Some(callback) = &session.handlers().error {
+            let _ = guarded(session, async { callback(session.clone(), error).await }).await;
+        }
+    }
+
+    /// The same where nothing can be awaited: `on_close` runs up to its first wait here, the rest on the executor.
+    pub(crate) fn end_at_once(&self, session: &Session, ending: Ending) {
+        let (hub, session) = (self.clone(), session.clone());
+        let spawner = self.spawner();
+        let mut ended: BoxFuture<()> = Box::pin(async move { hub.end(&session, ending).await });
+        let first = || {
+            ended
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        };
+        let is_done = catch_unwind(AssertUnwindSafe(first)).unwrap_or(true);
+        if let (false, Some(spawner)) = (is_done, spawner) {
+            // Refused only while the executor ends, and then nothing waits for it.
+            let _ = spawner.spawn_service(ended);
+        }
+    }
+}
+
+impl Ending {
+    /// A callback panicked.
+    pub(crate) fn handler_panicked() -> Self {
+        let info = CloseInfo::new(close_code::INTERNAL, "internal error", ClosedBy::Error);
+        Self::new(info, Outcome::Clean).with_error(Some(SessionError::HandlerPanicked))
+    }
+}

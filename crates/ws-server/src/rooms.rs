@@ -1,0 +1,120 @@
+//! The tables of sessions and rooms: the only module that touches dashmap. No guard of it leaves this file.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use prometheus::IntGauge;
+use tokio::sync::Notify;
+
+use crate::room::Room;
+use crate::session::{Session, SessionId};
+
+/// Every registered session and every room with a member.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    sessions: DashMap<SessionId, Session>,
+    /// `sessions.len()` without locking every shard.
+    count: AtomicUsize,
+    /// Rung when the last session has left.
+    emptied: Notify,
+    rooms: DashMap<Arc<str>, Arc<Room>>,
+    rooms_active: IntGauge,
+}
+
+impl Tables {
+    pub(crate) fn new(rooms_active: IntGauge) -> Self {
+        Self {
+            sessions: DashMap::new(),
+            count: AtomicUsize::new(0),
+            emptied: Notify::new(),
+            rooms: DashMap::new(),
+            rooms_active,
+        }
+    }
+
+    pub(crate) fn insert(&self, session: &Session) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.sessions.insert(session.id(), session.clone());
+    }
+
+    /// Forgets a session; `false` when it was not there.
+    pub(crate) fn remove(&self, id: SessionId) -> bool {
+        if self.sessions.remove(&id).is_none() {
+            return false;
+        }
+        if self.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.emptied.notify_waiters();
+        }
+        true
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Returns once no session is registered.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let rung = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// Every session registered now.
+    pub(crate) fn sessions(&self) -> Vec<Session> {
+        self.sessions.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Calls `visit` for each session; it must not come back to these tables.
+    pub(crate) fn for_each_session(&self, mut visit: impl FnMut(&Session)) {
+        self.sessions.iter().for_each(|entry| visit(entry.value()));
+    }
+
+    /// Puts a session into a room, which is made when it is not there.
+    pub(crate) fn join(&self, name: &str, session: &Session) -> Arc<Room> {
+        loop {
+            let room = self.room_or_new(name);
+            if room.add(session) {
+                return room;
+            }
+            // Its last member has just left it and is about to take it out of the table; who comes first does it.
+            self.forget(&room);
+        }
+    }
+
+    pub(crate) fn leave(&self, room: &Arc<Room>, id: SessionId) {
+        if room.remove(id) {
+            self.forget(room);
+        }
+    }
+
+    pub(crate) fn room(&self, name: &str) -> Option<Arc<Room>> {
+        self.rooms.get(name).map(|entry| Arc::clone(entry.value()))
+    }
+
+    fn room_or_new(&self, name: &str) -> Arc<Room> {
+        if let Some(room) = self.room(name) {
+            return room;
+        }
+        let name: Arc<str> = name.into();
+        let entry = self.rooms.entry(Arc::clone(&name)).or_insert_with(|| {
+            self.rooms_active.inc();
+            Arc::new(Room::new(name))
+        });
+        Arc::clone(entry.value())
+    }
+
+    fn forget(&self, room: &Arc<Room>) {
+        if self
+            .rooms
+            .remove_if(room.name(), |_, known| Arc::ptr_eq(known, room))
+            .is_some()
+        {
+            self.rooms_active.dec();
+        }
+    }
+}

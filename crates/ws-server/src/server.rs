@@ -1,0 +1,254 @@
+//! The server's life: described, bound, running, ended. Each step takes the former by value.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use core_executor::{BoundListener, ConnectionStateListener, ServeOptions, Spawner};
+
+use crate::close::CloseInfo;
+use crate::config::WsConfig;
+use crate::error::{SessionError, WsError};
+use crate::handlers::{Handlers, callback};
+use crate::handshake::HandshakeRequest;
+use crate::hub::Hub;
+use crate::message::JsonMessage;
+use crate::metrics::WsMetrics;
+use crate::refusal::Refusal;
+use crate::relay::Relay;
+use crate::running::RunningWsServer;
+use crate::service::UpgradeService;
+use crate::session::Session;
+
+/// A server that is being described: settings, callbacks, relays. Nothing is bound and nothing runs yet.
+///
+/// Callbacks may be async. Those of one session run strictly one after the other; sessions never delay each other,
+/// as long as a callback does not block its thread. A callback that panics ends its session with 1011 and is counted.
+#[must_use = "a described server does nothing until it is started"]
+pub struct WsServer {
+    hub: Hub,
+    handlers: Handlers,
+    state_listener: Option<Arc<dyn ConnectionStateListener>>,
+}
+
+impl WsServer {
+    /// A server with these settings and no callbacks.
+    pub fn new(config: WsConfig) -> Self {
+        Self {
+            hub: Hub::new(config),
+            handlers: Handlers::default(),
+            state_listener: None,
+        }
+    }
+
+    /// Called when a session is registered, before its client is told that the handshake succeeded: what it joins
+    /// is in effect and what it sends goes out right behind the answer.
+    pub fn on_open<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Session) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.open = Some(callback(move |session, ()| function(session)));
+        self
+    }
+
+    /// Called exactly once for each session that was opened, after its last message.
+    pub fn on_close<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Session, CloseInfo) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.close = Some(callback(function));
+        self
+    }
+
+    /// Called right before `on_close` when something went wrong. A connection that merely ends is no error.
+    pub fn on_error<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Session, SessionError) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.error = Some(callback(function));
+        self
+    }
+
+    /// Called for each text message, envelope or not.
+    pub fn on_message<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Session, String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.text = Some(callback(function));
+        self
+    }
+
+    /// Called for each binary message.
+    pub fn on_binary<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Session, Bytes) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.binary = Some(callback(function));
+        self
+    }
+
+    /// Called for each text message that is an envelope, after `on_message` and the relays.
+    pub fn on_typed_message<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Session, JsonMessage) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.typed = Some(callback(function));
+        self
+    }
+
+    /// Asked about each lawful handshake that passed the Origin rule; an error is the HTTP answer. A panic in it
+    /// answers 500.
+    pub fn authorize<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(HandshakeRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.handlers.authorize = Some(Box::new(move |request| Box::pin(function(request))));
+        self
+    }
+
+    /// Adds something that hears what sessions say and what is broadcast.
+    pub fn relay(mut self, relay: Arc<dyn Relay>) -> Self {
+        self.handlers.relays.push(relay);
+        self
+    }
+
+    /// Who is told of the connections of the own listener.
+    pub fn connection_state_listener(mut self, listener: impl ConnectionStateListener) -> Self {
+        self.state_listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// The hub, to be used inside callbacks and elsewhere.
+    pub fn hub(&self) -> Hub {
+        self.hub.clone()
+    }
+
+    /// The metrics, to be registered by who composes.
+    pub fn metrics(&self) -> WsMetrics {
+        self.hub.metrics().clone()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &WsConfig {
+        self.hub.config()
+    }
+
+    /// The handshake as a service for any router; it answers 503 until the server is started.
+    pub fn service(&self) -> UpgradeService {
+        UpgradeService::new(self.hub())
+    }
+
+    /// Binds the own listener to `host` and `port` of the settings. Nobody is served yet; the kernel holds
+    /// connections until the start.
+    ///
+    /// # Errors
+    /// [`WsError::Bind`], which names the address.
+    pub fn bind(self) -> Result<BoundWsServer, WsError> {
+        let config = self.hub.config();
+        let listener = BoundListener::bind(&config.host, config.port).map_err(WsError::Bind)?;
+        Ok(BoundWsServer {
+            server: self,
+            listener,
+        })
+    }
+
+    /// Binds and starts.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind) and [`BoundWsServer::start`].
+    pub fn start(self, spawner: &Spawner) -> Result<RunningWsServer, WsError> {
+        self.bind()?.start(spawner)
+    }
+
+    /// Starts without a listener of its own: sessions come through [`service`](Self::service) alone.
+    ///
+    /// # Errors
+    /// [`WsError::StopRequested`].
+    pub fn start_without_listener(self, spawner: &Spawner) -> Result<RunningWsServer, WsError> {
+        let Self {
+            hub,
+            handlers,
+            state_listener: _,
+        } = self;
+        begin(&hub, handlers, spawner)?;
+        Ok(RunningWsServer::new(hub, None))
+    }
+}
+
+/// Callbacks are code, so there is nothing to show of them.
+impl fmt::Debug for WsServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("WsServer")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server whose listener is bound and which serves nobody yet.
+#[must_use = "a bound server serves nobody until it is started"]
+#[derive(Debug)]
+pub struct BoundWsServer {
+    server: WsServer,
+    listener: BoundListener,
+}
+
+impl BoundWsServer {
+    /// The address it will serve, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// The hub, to be used inside callbacks and elsewhere.
+    pub fn hub(&self) -> Hub {
+        self.server.hub()
+    }
+
+    /// The handshake as a service for any router, beside the own listener.
+    pub fn service(&self) -> UpgradeService {
+        self.server.service()
+    }
+
+    /// Serves from here on.
+    ///
+    /// # Errors
+    /// [`WsError::StopRequested`] when a stop was asked for before, [`WsError::Executor`] when the executor takes no
+    /// task.
+    pub fn start(self, spawner: &Spawner) -> Result<RunningWsServer, WsError> {
+        let Self { server, listener } = self;
+        let WsServer {
+            hub,
+            handlers,
+            state_listener,
+        } = server;
+        begin(&hub, handlers, spawner)?;
+        let options = ServeOptions::new("ws")
+            .state_listener(state_listener)
+            .metrics(hub.metrics().connections.clone());
+        let service = UpgradeService::new(hub.clone());
+        let served = core_executor::serve(listener, service, options, spawner).map_err(|error| {
+            hub.ended();
+            WsError::Executor(error)
+        })?;
+        let served = Arc::new(served);
+        hub.listens(&served);
+        Ok(RunningWsServer::new(hub, Some(served)))
+    }
+}
+
+fn begin(hub: &Hub, handlers: Handlers, spawner: &Spawner) -> Result<(), WsError> {
+    if hub.is_stopping() {
+        return Err(WsError::StopRequested);
+    }
+    hub.run(handlers, spawner.clone());
+    Ok(())
+}

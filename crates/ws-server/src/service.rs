@@ -1,0 +1,149 @@
+//! The upgrade as a tower service: for the own listener, and for any axum router on somebody else's.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use core_executor::{ConnectionInfo, IoStream};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
+use tower_service::Service;
+
+use crate::attachment::Attachment;
+use crate::close::CloseInfo;
+use crate::handlers::BoxFuture;
+use crate::handshake::{self, HandshakeRequest};
+use crate::hub::Hub;
+use crate::outbox::Interest;
+use crate::peer::Peer;
+use crate::refusal::Refusal;
+use crate::registry::{Ending, Outcome};
+use crate::session::TransportKind;
+use crate::session_loop;
+
+/// Answers WebSocket handshakes on whatever path it is mounted and carries the sessions they open.
+///
+/// It is a tower service without an error, so it fits every axum router:
+/// `Router::new().route_service("/ws", server.service())`. Until the server is started, and from its stop on, it
+/// answers 503. The peer's address is taken from the connection of `core_executor::serve` or, under `axum::serve`,
+/// from `ConnectInfo<SocketAddr>`; without either it is unknown.
+#[derive(Debug, Clone)]
+pub struct UpgradeService {
+    hub: Hub,
+}
+
+impl UpgradeService {
+    pub(crate) fn new(hub: Hub) -> Self {
+        Self { hub }
+    }
+}
+
+impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let checked = handshake::check(&request);
+        let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+        // The body is let go here: a handshake has none, and nothing is kept of it while the hooks run.
+        let (parts, _) = request.into_parts();
+        let hub = self.hub.clone();
+        Box::pin(async move {
+            let opened = match checked {
+                Ok(accept) => open(&hub, parts, on_upgrade).await.map(|()| accept),
+                Err(refusal) => Err(refusal),
+            };
+            Ok(opened.map_or_else(
+                |refusal| {
+                    hub.metrics().handshakes_refused.inc();
+                    refusal.into_response()
+                },
+                |accept| handshake::switching_protocols(&accept),
+            ))
+        })
+    }
+}
+
+/// Decides on a lawful handshake, registers the session, runs `on_open`, and leaves a task behind that takes the
+/// stream over as soon as the 101 is out.
+async fn open(hub: &Hub, parts: http::request::Parts, on_upgrade: Option<OnUpgrade>) -> Result<(), Refusal> {
+    let on_upgrade = on_upgrade.ok_or(Refusal::bad_request("this connection cannot be upgraded"))?;
+    let remote_addr = remote_addr(&parts);
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or_else(|| parts.uri.path().into(), ToString::to_string);
+    let peer = Peer::new(remote_addr, &target, &parts.headers);
+    hub.admit(HandshakeRequest::new(remote_addr, parts.uri, parts.headers))
+        .await?;
+    let attachment = hub.open_session(peer, TransportKind::WebSocket).await?;
+    let spawner = hub.spawner().ok_or(Refusal::STOPPING)?;
+    spawner
+        .spawn_service(carry(on_upgrade, attachment))
+        .map_err(|_| Refusal::STOPPING)
+}
+
+fn remote_addr(parts: &http::request::Parts) -> Option<SocketAddr> {
+    let core = parts
+        .extensions
+        .get::<ConnectionInfo>()
+        .map(|info| info.remote_addr);
+    core.or_else(|| {
+        parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|info| info.0)
+    })
+}
+
+/// Waits for the stream and runs the session on it. The connection that upgrades tells when it fails; a session
+/// that is cut meanwhile does not wait for it.
+async fn carry(on_upgrade: OnUpgrade, attachment: Attachment) {
+    match until_upgraded(on_upgrade, &attachment).await {
+        Some(Ok(upgraded)) => {
+            let (stream, early) = IoStream::from_upgraded(upgraded);
+            session_loop::run(stream, early, attachment).await;
+        }
+        Some(Err(_)) => {
+            let info = CloseInfo::gone("the connection ended during the handshake");
+            attachment.end(Ending::new(info, Outcome::Left)).await;
+        }
+        None => {}
+    }
+}
+
+async fn until_upgraded(
+    on_upgrade: OnUpgrade,
+    attachment: &Attachment,
+) -> Option<hyper::Result<hyper::upgrade::Upgraded>> {
+    let mut on_upgrade = pin!(on_upgrade);
+    let outbox = attachment.session().outbox();
+    poll_fn(|context| {
+        if let Poll::Ready(upgraded) = on_upgrade.as_mut().poll(context) {
+            return Poll::Ready(Some(upgraded));
+        }
+        loop {
+            if outbox.has_ended() {
+                return Poll::Ready(None);
+            }
+            let interest = Interest {
+                messages: false,
+                close_version: outbox.close_version(),
+            };
+            if outbox.sleep(interest, context) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}

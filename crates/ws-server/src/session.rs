@@ -1,0 +1,344 @@
+//! A session: one conversation with one peer, owned by the hub and carried by whatever transport is attached.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::HeaderMap;
+
+use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
+use crate::codec::may_be_sent;
+use crate::config::or_unlimited;
+use crate::encoded::Encoded;
+use crate::error::WsError;
+use crate::handlers::Handlers;
+use crate::hub::Hub;
+use crate::message::JsonMessage;
+use crate::outbox::{Outbox, OutboxPolicy, SendOutcome};
+use crate::peer::Peer;
+use crate::room::Room;
+
+/// Number of a session, unique within the process and never reused. It is no secret and grants nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number itself, from 1 upwards.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// What carries a session's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// A WebSocket connection.
+    WebSocket,
+    /// Long-polling.
+    LongPoll,
+    /// Server-sent events.
+    Sse,
+    /// Nothing: a sender that cannot be answered, such as a single HTTP request.
+    Detached,
+}
+
+/// One conversation with one peer. Cloning counts a reference; every method may be called from any thread and none
+/// blocks.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    id: SessionId,
+    hub: Hub,
+    /// The callbacks as they were at the start of the server.
+    handlers: Arc<Handlers>,
+    peer: Peer,
+    transport: TransportKind,
+    outbox: Outbox,
+    /// Set by whoever ends the session, and so calls `on_close`.
+    ended: AtomicBool,
+    rooms: Mutex<Joined>,
+    data: Mutex<Vec<Data>>,
+}
+
+/// The rooms a session is in.
+#[derive(Default)]
+struct Joined {
+    rooms: HashMap<Arc<str>, Arc<Room>>,
+    /// The session has ended and may join nothing.
+    is_over: bool,
+}
+
+type Data = (TypeId, Arc<dyn Any + Send + Sync>);
+
+impl Session {
+    pub(crate) fn new(hub: &Hub, handlers: Arc<Handlers>, peer: Peer, transport: TransportKind) -> Self {
+        Self::with_outbox(hub, handlers, peer, transport, Outbox::new())
+    }
+
+    /// A session that belongs to no table and can be sent nothing.
+    pub(crate) fn detached(hub: &Hub, handlers: Arc<Handlers>, peer: Peer) -> Self {
+        let session = Self::with_outbox(hub, handlers, peer, TransportKind::Detached, Outbox::closed());
+        session.begin_end();
+        session.leave_all();
+        session
+    }
+
+    fn with_outbox(
+        hub: &Hub,
+        handlers: Arc<Handlers>,
+        peer: Peer,
+        transport: TransportKind,
+        outbox: Outbox,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id: SessionId::next(),
+            hub: hub.clone(),
+            handlers,
+            peer,
+            transport,
+            outbox,
+            ended: AtomicBool::new(false),
+            rooms: Mutex::default(),
+            data: Mutex::default(),
+        }))
+    }
+
+    /// The session's number.
+    pub fn id(&self) -> SessionId {
+        self.0.id
+    }
+
+    /// The peer's address, where it is known.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.0.peer.remote_addr()
+    }
+
+    /// The path of the opening request, undecoded.
+    pub fn path(&self) -> &str {
+        self.0.peer.path()
+    }
+
+    /// The query of the opening request, undecoded, without the question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.0.peer.query()
+    }
+
+    /// The first value of a header of the opening request, if it is UTF-8; see [`Peer::new`] for those left out.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.peer.header(name)
+    }
+
+    /// The headers of the opening request, built anew at each call; see [`Peer::new`] for those left out.
+    pub fn headers(&self) -> HeaderMap {
+        self.0.peer.headers()
+    }
+
+    /// What carries this session.
+    pub fn transport(&self) -> TransportKind {
+        self.0.transport
+    }
+
+    /// The hub this session belongs to.
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// Whether the session has ended: `on_close` is running or has run.
+    pub fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::SeqCst)
+    }
+
+    /// Keeps a value with the session, one for each type; gives the one it replaces.
+    pub fn insert_data<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        let key = TypeId::of::<T>();
+        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
+        let mut data = lock(&self.0.data);
+        let Some((_, slot)) = data.iter_mut().find(|(known, _)| *known == key) else {
+            data.push((key, value));
+            return None;
+        };
+        let before = std::mem::replace(slot, value);
+        drop(data);
+        before.downcast().ok()
+    }
+
+    /// The value of this type kept with the session.
+    pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let key = TypeId::of::<T>();
+        let value = lock(&self.0.data)
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, value)| value.clone())?;
+        value.downcast().ok()
+    }
+
+    /// Sends a text message under the server's outbox policy.
+    pub fn send_text(&self, text: impl AsRef<str>) -> SendOutcome {
+        self.send(Encoded::text(text))
+    }
+
+    /// Sends a binary message under the server's outbox policy.
+    pub fn send_binary(&self, body: impl AsRef<[u8]>) -> SendOutcome {
+        self.send(Encoded::binary(body))
+    }
+
+    /// Sends an envelope under the server's outbox policy.
+    pub fn send_json(&self, message: &JsonMessage) -> SendOutcome {
+        self.send(Encoded::json(message))
+    }
+
+    /// Sends a framed message under the server's outbox policy.
+    pub fn send(&self, message: Encoded) -> SendOutcome {
+        self.send_with(message, self.0.hub.config().outbox.policy)
+    }
+
+    /// Sends a framed message under a policy of its own.
+    pub fn send_with(&self, message: Encoded, policy: OutboxPolicy) -> SendOutcome {
+        let sent = self.0.outbox.send(message, policy, &self.0.hub.config().outbox);
+        if sent.overflowed {
+            self.close_slow();
+        }
+        if sent.lost > 0 {
+            self.0.hub.metrics().messages_dropped.inc_by(sent.lost);
+        }
+        sent.outcome
+    }
+
+    /// Ends the session: what is queued is sent, then a Close with this code and reason (cut to 123 bytes), then
+    /// the peer's Close is awaited for `WsConfig::close_timeout`. From this call on `send` answers
+    /// [`SendOutcome::Closed`]. Only the first call counts; returns whether it was this one.
+    ///
+    /// A code that may not stand in a Close frame (RFC 6455 §7.4.2) is replaced by 1011 and logged.
+    pub fn close(&self, code: u16, reason: impl Into<String>) -> bool {
+        let sendable = if may_be_sent(code) {
+            code
+        } else {
+            tracing::warn!(session = %self.id(), code, "a close code that may not be sent was replaced by 1011");
+            close_code::INTERNAL
+        };
+        self.request_close(CloseRequest::new(CloseInfo::new(
+            sendable,
+            reason,
+            ClosedBy::Server,
+        )))
+    }
+
+    fn close_slow(&self) {
+        let info = CloseInfo::new(close_code::TRY_AGAIN, "too slow", ClosedBy::Slow);
+        self.request_close(CloseRequest::discarding(info));
+    }
+
+    pub(crate) fn request_close(&self, request: CloseRequest) -> bool {
+        let lost = self.0.outbox.close(request);
+        if let Some(lost @ 1..) = lost {
+            self.0.hub.metrics().messages_dropped.inc_by(lost);
+        }
+        lost.is_some()
+    }
+
+    /// Enters a room; it is made when it is not there. Entering twice is entering once.
+    ///
+    /// # Errors
+    /// The name is empty or too long, the session is in as many rooms as it may, or it has ended.
+    pub fn join(&self, room: &str) -> Result<(), WsError> {
+        let hub = &self.0.hub;
+        hub.check_room_name(room)?;
+        let limit = hub.config().max_rooms_per_session;
+        let mut joined = lock(&self.0.rooms);
+        if joined.is_over {
+            return Err(WsError::SessionClosed);
+        }
+        if joined.rooms.contains_key(room) {
+            return Ok(());
+        }
+        if joined.rooms.len() >= or_unlimited(limit) {
+            return Err(WsError::TooManyRooms { limit });
+        }
+        let room = hub.tables().join(room, self);
+        joined.rooms.insert(Arc::clone(room.name()), room);
+        Ok(())
+    }
+
+    /// Leaves a room; returns whether the session was in it.
+    pub fn leave(&self, room: &str) -> bool {
+        let mut joined = lock(&self.0.rooms);
+        let Some(room) = joined.rooms.remove(room) else {
+            return false;
+        };
+        self.0.hub.tables().leave(&room, self.id());
+        true
+    }
+
+    /// Names of the rooms the session is in, in no order.
+    pub fn rooms(&self) -> Vec<String> {
+        lock(&self.0.rooms)
+            .rooms
+            .keys()
+            .map(|name| (**name).to_owned())
+            .collect()
+    }
+
+    /// Leaves every room and lets no more be joined.
+    pub(crate) fn leave_all(&self) {
+        let rooms = {
+            let mut joined = lock(&self.0.rooms);
+            joined.is_over = true;
+            std::mem::take(&mut joined.rooms)
+        };
+        for room in rooms.values() {
+            self.0.hub.tables().leave(room, self.id());
+        }
+    }
+
+    /// Whoever gets `true` ends the session; everybody else finds it done.
+    pub(crate) fn begin_end(&self) -> bool {
+        !self.0.ended.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
+        &self.0.handlers
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Session {}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("id", &self.0.id.get())
+            .field("transport", &self.0.transport)
+            .field("peer", &self.0.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
