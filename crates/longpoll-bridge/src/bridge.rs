@@ -1,0 +1,182 @@
+//! The bridge itself: what is shared by its router, its relay and its sweeper, and how it is put together.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use core_executor::Spawner;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use ws_server::{Hub, WsServer};
+
+use crate::channel::Terms;
+use crate::mailboxes::Mailboxes;
+use crate::relay::MailboxRelay;
+use crate::ring::Limits;
+use crate::waiters::Waiters;
+use crate::{BridgeError, LongPollConfig, LongPollMetrics, routes, sweeper};
+
+/// Carries the messages of one WebSocket server over plain HTTP. Cloning counts a reference.
+///
+/// Put together in three steps, in any order: [`attach`](Self::attach) it to the server it stands in for, mount its
+/// [`router`](Self::router), [`start`](Self::start) its sweeper. See the [crate](crate) for what the endpoints do.
+#[derive(Clone)]
+pub struct LongPollBridge {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: LongPollConfig,
+    pub(crate) metrics: LongPollMetrics,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) waiters: Waiters,
+    open_mailboxes: AtomicBool,
+    /// The server's; absent until it is attached.
+    hub: OnceLock<Hub>,
+    sweeps: AtomicBool,
+    is_draining: AtomicBool,
+    /// Rung once, when the drain begins.
+    drain: Notify,
+}
+
+impl LongPollBridge {
+    /// A bridge that is attached to nothing yet: its endpoints answer 503.
+    pub fn new(config: LongPollConfig) -> Self {
+        let metrics = LongPollMetrics::new();
+        let ring = Limits {
+            messages: config.ring_messages,
+            bytes: config.ring_bytes,
+        };
+        let terms = Terms {
+            ring,
+            max_readers: config.max_readers,
+            metrics: metrics.clone(),
+        };
+        let shared = Shared {
+            mailboxes: Mailboxes::new(config.max_sessions, terms),
+            waiters: Waiters::new(config.max_waiting, metrics.polls_waiting.clone()),
+            open_mailboxes: AtomicBool::new(config.open_mailboxes),
+            hub: OnceLock::new(),
+            sweeps: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            drain: Notify::new(),
+            config,
+            metrics,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Whether mailboxes are served whose names the clients choose, instead of what the settings say. Also for the
+    /// clones there are.
+    ///
+    /// Whoever knows such a name can read what is in the mailbox.
+    #[must_use]
+    pub fn open_mailboxes(self, open: bool) -> Self {
+        self.shared.open_mailboxes.store(open, Ordering::Relaxed);
+        self
+    }
+
+    /// Attaches the bridge to a server: it hears what the sessions say and what is broadcast, and hands in what is
+    /// sent over HTTP. Gives the server back, to be described further or started.
+    ///
+    /// A bridge serves one server. Attaching it to a second one has no effect but a line in the log.
+    pub fn attach(&self, server: WsServer) -> WsServer {
+        if self.shared.hub.set(server.hub()).is_err() {
+            tracing::error!("the long-polling bridge is attached to a server already");
+            return server;
+        }
+        server.relay(Arc::new(MailboxRelay::new(&self.shared)))
+    }
+
+    /// The endpoints `GET /ws/poll` and `POST /ws/send`, to be merged or nested into any router.
+    ///
+    /// A limit on the time of requests must leave polls alone, or be longer than
+    /// [`LongPollConfig::wait`]. A send is answered within 30 s.
+    pub fn router(&self) -> Router {
+        routes::router(self.clone())
+    }
+
+    /// Starts the sweeper, which removes unused mailboxes and stops by itself when a shutdown is asked for. Again
+    /// has no effect.
+    ///
+    /// # Errors
+    /// A setting is out of its range ([`LongPollConfig::validate`]), or the executor is stopping.
+    pub fn start(&self, spawner: &Spawner) -> Result<(), BridgeError> {
+        self.shared.config.validate()?;
+        if self.shared.sweeps.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let sweeping = sweeper::run(Arc::clone(&self.shared), spawner.shutdown_signal());
+        spawner.spawn_service(sweeping).map_err(|error| {
+            self.shared.sweeps.store(false, Ordering::Release);
+            BridgeError::Executor(error)
+        })
+    }
+
+    /// Answers every waiting poll at once and lets no new one wait. Returns how many waited; never blocks; again has
+    /// no effect. For the end of the server: what is answered with `[]` is asked again by clients in a loop, so
+    /// listeners should be closed by then.
+    pub fn begin_drain(&self) -> usize {
+        let waiting = self.waiting();
+        self.shared.is_draining.store(true, Ordering::SeqCst);
+        self.shared.drain.notify_waiters();
+        waiting
+    }
+
+    /// Polls that wait for a message now.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiters.count()
+    }
+
+    /// Mailboxes there are now.
+    pub fn mailboxes(&self) -> usize {
+        self.shared.mailboxes.len()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &LongPollConfig {
+        &self.shared.config
+    }
+
+    /// The counters, live.
+    pub fn metrics(&self) -> &LongPollMetrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Shared {
+    pub(crate) fn hub(&self) -> Option<&Hub> {
+        self.hub.get()
+    }
+
+    pub(crate) fn serves_open_mailboxes(&self) -> bool {
+        self.open_mailboxes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when the drain begins after this call.
+    pub(crate) fn drain_begins(&self) -> Notified<'_> {
+        self.drain.notified()
+    }
+}
+
+impl fmt::Debug for LongPollBridge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LongPollBridge")
+            .field("attached", &self.shared.hub().is_some())
+            .field("mailboxes", &self.mailboxes())
+            .field("waiting", &self.waiting())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,71 @@
+//! How many polls wait, bounded; a place is given back however the poll ends.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prometheus::IntGauge;
+
+/// The places for waiting polls.
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    taken: AtomicUsize,
+    limit: usize,
+    gauge: IntGauge,
+}
+
+impl Waiters {
+    pub(crate) fn new(limit: usize, gauge: IntGauge) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            limit,
+            gauge,
+        }
+    }
+
+    /// Takes a place, if one is free.
+    pub(crate) fn enter(&self) -> Option<Waiting<'_>> {
+        let free = |taken| (taken < self.limit).then_some(taken + 1);
+        self.taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, free)
+            .ok()?;
+        self.gauge.inc();
+        Some(Waiting { waiters: self })
+    }
+
+    /// Places that are taken.
+    pub(crate) fn count(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+}
+
+/// One waiting poll.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    waiters: &'a Waiters,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.waiters.taken.fetch_sub(1, Ordering::AcqRel);
+        self.waiters.gauge.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Waiters;
+    use prometheus::IntGauge;
+
+    #[test]
+    fn a_place_is_given_back_and_no_more_are_given_than_there_are() {
+        let gauge = IntGauge::new("waiting", "-").unwrap();
+        let waiters = Waiters::new(2, gauge.clone());
+        let first = waiters.enter().unwrap();
+        let second = waiters.enter().unwrap();
+        assert!(waiters.enter().is_none());
+        assert_eq!((waiters.count(), gauge.get()), (2, 2));
+        drop(first);
+        assert!(waiters.enter().is_some());
+        drop(second);
+        assert_eq!((waiters.count(), gauge.get()), (0, 0));
+    }
+}
