@@ -89,7 +89,7 @@ pub enum Cause {
 pub struct Accepted {
     /// The address it came in on.
     pub local_addr: SocketAddr,
-    /// Name of the server that accepted it: `http`, `websocket` or `metrics`.
+    /// Name of the server that accepted it: `http`, `ws` or `metrics`.
     pub server: &'static str,
 }
 

@@ -283,7 +283,6 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(limit)
             .max_buf_size(MAX_HEAD);
-        builder.pipeline_flush(true);
         builder
     }
 
