@@ -1,1 +1,4 @@
-//! Shared by this package.
+//! What the examples share: their log.
+
+mod logging;
+pub use logging::{LogGuard, init_logging};

@@ -129,6 +129,11 @@ impl ShutdownSignal {
     pub fn is_requested(&self) -> bool {
         self.shared.state.load(Ordering::Acquire) >= ASKED
     }
+
+    /// Whether an immediate stop was asked for.
+    pub fn is_requested_now(&self) -> bool {
+        self.shared.state.load(Ordering::Acquire) == NOW
+    }
 }
 
 impl std::fmt::Debug for ShutdownSignal {

@@ -41,6 +41,38 @@ pub struct WsConfig {
     /// Deepest nesting of an envelope, the envelope itself counting 1; a deeper text is a raw message. Default 32
     /// (`WEBSOCKET_MAX_JSON_DEPTH`).
     pub max_json_depth: usize,
+    /// How sessions are told to go when the server stops.
+    pub goodbye: GoodbyeConfig,
+}
+
+/// How sessions are told to go when the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GoodbyeConfig {
+    /// The close code: 1001 for a server that goes away, 1012 for one that comes back. Default 1001
+    /// (`SHUTDOWN_CLOSE_CODE`).
+    pub code: u16,
+    /// Sessions closed per second, 0 = all at once. Default 10 000 (`SHUTDOWN_BATCH`).
+    pub batch_per_second: u64,
+    /// Clients are asked, by the close reason `retry=<ms>`, to come back spread evenly over this time; 0 = no reason.
+    /// Default 5 s (`SHUTDOWN_RETRY_WINDOW`).
+    pub retry_window: Duration,
+}
+
+impl Default for GoodbyeConfig {
+    fn default() -> Self {
+        Self { code: 1001, batch_per_second: 10_000, retry_window: Duration::from_secs(5) }
+    }
+}
+
+impl GoodbyeConfig {
+    fn from_env(env: &Env) -> Result<Self, EnvError> {
+        let default = Self::default();
+        Ok(Self {
+            code: env.choice("SHUTDOWN_CLOSE_CODE", default.code, &[("1001", 1001), ("1012", 1012)])?,
+            batch_per_second: env.number("SHUTDOWN_BATCH", default.batch_per_second, 0..=10_000_000)?,
+            retry_window: env.seconds("SHUTDOWN_RETRY_WINDOW", default.retry_window.as_secs())?,
+        })
+    }
 }
 
 /// Bounds of what may wait for one session, and what happens past them. What is being written counts as waiting
@@ -83,12 +115,13 @@ impl Default for WsConfig {
             max_rooms_per_session: 128,
             max_room_name: 128,
             max_json_depth: 32,
+            goodbye: GoodbyeConfig::default(),
         }
     }
 }
 
 impl WsConfig {
-    /// Reads the `WEBSOCKET_…` settings; what is absent has its default.
+    /// Reads the `WEBSOCKET_…` settings and those of `SHUTDOWN_…` that are about sessions; what is absent has its default.
     ///
     /// # Errors
     /// A value that does not have the form its key needs.
@@ -110,6 +143,7 @@ impl WsConfig {
             max_rooms_per_session: size("WEBSOCKET_MAX_ROOMS_PER_SESSION", default.max_rooms_per_session)?,
             max_room_name: size("WEBSOCKET_MAX_ROOM_NAME", default.max_room_name)?,
             max_json_depth: size("WEBSOCKET_MAX_JSON_DEPTH", default.max_json_depth)?,
+            goodbye: GoodbyeConfig::from_env(env)?,
         })
     }
 }
@@ -142,7 +176,7 @@ pub(crate) const fn or_unlimited(limit: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{OutboxConfig, WsConfig};
+    use super::{GoodbyeConfig, OutboxConfig, WsConfig};
     use crate::outbox::OutboxPolicy;
     use core_executor::Env;
     use std::time::Duration;
@@ -176,6 +210,9 @@ mod tests {
             ("WEBSOCKET_MAX_ROOMS_PER_SESSION", "8"),
             ("WEBSOCKET_MAX_ROOM_NAME", "9"),
             ("WEBSOCKET_MAX_JSON_DEPTH", "10"),
+            ("SHUTDOWN_CLOSE_CODE", "1012"),
+            ("SHUTDOWN_BATCH", "11"),
+            ("SHUTDOWN_RETRY_WINDOW", "12"),
         ]);
         let expected = WsConfig {
             host: "::1".to_owned(),
@@ -195,6 +232,7 @@ mod tests {
             max_rooms_per_session: 8,
             max_room_name: 9,
             max_json_depth: 10,
+            goodbye: GoodbyeConfig { code: 1012, batch_per_second: 11, retry_window: Duration::from_secs(12) },
         };
         assert_eq!(config.unwrap(), expected);
     }

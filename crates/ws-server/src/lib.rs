@@ -32,7 +32,7 @@ mod writer;
 pub use attachment::{Attachment, Ready};
 pub use close::{CloseInfo, ClosedBy, close_code};
 pub use codec::Incoming;
-pub use config::{OutboxConfig, WsConfig};
+pub use config::{GoodbyeConfig, OutboxConfig, WsConfig};
 pub use encoded::Encoded;
 pub use error::{SessionError, WsError};
 pub use handshake::HandshakeRequest;

@@ -1,5 +1,6 @@
 //! A server that serves, and its end.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
 use crate::codec::may_be_sent;
+use crate::config::GoodbyeConfig;
 use crate::hub::Hub;
 use crate::registry::Ending;
 use crate::service::UpgradeService;
@@ -79,6 +81,12 @@ impl RunningWsServer {
         UpgradeService::new(self.hub())
     }
 
+    /// The stop that the settings describe, with this deadline.
+    pub fn plan(&self, deadline: Instant) -> StopPlan {
+        let GoodbyeConfig { code, batch_per_second, retry_window } = self.hub.config().goodbye;
+        StopPlan { deadline, code, batch_per_second, retry_window }
+    }
+
     /// Asks for the stop: handshakes are refused and the listener closes. Returns at once; see [`Hub::stop_async`].
     pub fn stop_async(&self) {
         self.hub.stop_async();
@@ -87,7 +95,7 @@ impl RunningWsServer {
     /// Ends the server: each session finishes the handler that runs, sends what is queued, sends its Close, and
     /// waits for the peer's; what is left at the deadline is cut and counted. Returns by the deadline (and the
     /// moment connections need to let go of their sockets), even when a worker is blocked. The hub lets go of the
-    /// callbacks at the end.
+    /// callbacks at the end. An immediate stop of the executor (a second signal) is a deadline that has come.
     ///
     /// Dropping the future leaves the rest of the stop to the executor.
     pub async fn stop(mut self, plan: StopPlan) -> WsReport {
@@ -130,13 +138,14 @@ async fn end(hub: &Hub, listener: Option<&RunningServer>, plan: StopPlan) -> WsR
         say_goodbye(hub, &plan).await;
         hub.tables().emptied().await;
     };
-    if timeout_at(plan.deadline, orderly).await.is_err() {
+    if !in_time(hub, plan.deadline, orderly).await {
         for session in hub.tables().sessions() {
             hub.end_at_once(&session, Ending::cut());
         }
     }
     if let Some(listener) = listener {
-        listener.drained(plan.deadline).await;
+        let deadline = if is_now(hub) { Instant::now() } else { plan.deadline };
+        listener.drained(deadline).await;
     }
     let report = hub.tally().report();
     tracing::info!(
@@ -149,6 +158,26 @@ async fn end(hub: &Hub, listener: Option<&RunningServer>, plan: StopPlan) -> WsR
         "WebSocket server ended"
     );
     report
+}
+
+/// Whether the future ended before the deadline and before an immediate stop was asked for.
+async fn in_time(hub: &Hub, deadline: Instant, orderly: impl Future<Output = ()>) -> bool {
+    let now = hub.spawner().map(|spawner| spawner.shutdown_signal());
+    let immediate = async {
+        match now {
+            Some(signal) => signal.requested_now().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = timeout_at(deadline, orderly) => ended.is_ok(),
+        () = immediate => false,
+    }
+}
+
+fn is_now(hub: &Hub) -> bool {
+    hub.spawner().is_some_and(|spawner| spawner.shutdown_signal().is_requested_now())
 }
 
 /// Asks every session to close, as fast as the plan allows.

@@ -43,6 +43,8 @@ fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(0x88, &payload)
 }
 
+/// A name with its section of RFC 6455, frames, events.
+type Row = (&'static str, Vec<Vec<u8>>, Vec<Event>);
 type Outcome = (Vec<Event>, Option<Violation>);
 
 fn decode_into(decoder: &mut Decoder, input: &[u8], events: &mut Vec<Event>) -> Result<(), Violation> {
@@ -93,7 +95,7 @@ fn the_masked_hello_of_rfc_6455_section_5_7() {
 
 #[test]
 fn messages_and_fragments() {
-    let rows: Vec<(&str, Vec<Vec<u8>>, Vec<Event>)> = vec![
+    let rows: Vec<Row> = vec![
         (
             "5.6 text",
             vec![frame(0x81, "grüß".as_bytes())],

@@ -1,0 +1,245 @@
+//! The parts of an application, put together before it starts.
+
+use crate::banner::Addresses;
+use crate::drain::Conductor;
+use crate::phase::PhaseBoard;
+use crate::{AttachedRuntime, RuntimeError};
+use core_executor::{ExecutorMetrics, RuntimeExecutor};
+use http_app::{App, BoundApp, HttpMetrics, MetricsConfig, metrics_app};
+use longpoll_bridge::LongPollBridge;
+use prometheus::Registry;
+use tokio::sync::watch;
+use ws_server::{BoundWsServer, WsMetrics, WsServer};
+
+/// The parts of an application: an HTTP app, a WebSocket server and what goes with them.
+///
+/// Everything is given before the start; [`Builder::start`] takes the builder, so nothing can be added later.
+#[must_use = "nothing runs until `start`"]
+pub struct Builder<S = ()> {
+    app: App<S>,
+    ws: WsServer,
+    bridge: Option<LongPollBridge>,
+    metrics: Option<(MetricsConfig, Option<Registry>)>,
+    announce: bool,
+    signals: bool,
+}
+
+impl<S: Clone + Send + Sync + 'static> Builder<S> {
+    pub(crate) fn new(app: App<S>, ws: WsServer) -> Self {
+        Self {
+            app,
+            ws,
+            bridge: None,
+            metrics: None,
+            announce: true,
+            signals: true,
+        }
+    }
+
+    /// Adds the long-polling bridge: its two routes on the app, its place behind the WebSocket server's messages,
+    /// its sweeper, and its answer to every waiting poll at the end.
+    pub fn long_polling(mut self, bridge: LongPollBridge) -> Self {
+        self.bridge = Some(bridge);
+        self
+    }
+
+    /// Adds a metrics listener with the metrics of every part. It is served until everything else has ended.
+    pub fn metrics(mut self, config: MetricsConfig) -> Self {
+        self.metrics = Some((config, None));
+        self
+    }
+
+    /// The same with a registry that has metrics of your own. [`MetricsConfig::prefix`] has no effect on it: make it
+    /// with [`MetricsConfig::registry`].
+    pub fn metrics_with(mut self, config: MetricsConfig, registry: Registry) -> Self {
+        self.metrics = Some((config, Some(registry)));
+        self
+    }
+
+    /// Whether `run` and `serve` write the line `ready …` on standard error. Default true.
+    pub fn announce(mut self, announce: bool) -> Self {
+        self.announce = announce;
+        self
+    }
+
+    /// Whether `run` and `serve` listen for SIGTERM and SIGINT. Default true.
+    pub fn signals(mut self, signals: bool) -> Self {
+        self.signals = signals;
+        self
+    }
+
+    /// Binds every listener, then serves: WebSocket first, then HTTP, then metrics.
+    ///
+    /// # Errors
+    /// A port that is taken, a metric that is registered twice, a stop that was asked for already. Nothing is left
+    /// half-started: what was bound is released.
+    pub fn start(self, executor: RuntimeExecutor) -> Result<AttachedRuntime, RuntimeError> {
+        if executor.shutdown_handle().is_requested() {
+            return Err(RuntimeError::StopRequested);
+        }
+        let (announce, signals) = (self.announce, self.signals);
+        let phases = PhaseBoard::new();
+        let bound = self.bind(executor.metrics(), &phases)?;
+        let (conductor, addresses, finished) = bound.serve(executor, phases)?;
+        let (spawner, watched) = (conductor.executor.spawner(), conductor.phases.watch());
+        let Conductor {
+            executor,
+            app,
+            ws,
+            bridge,
+            metrics,
+            phases,
+            report,
+        } = conductor;
+        executor.conduct(|executor| {
+            Conductor {
+                executor,
+                app,
+                ws,
+                bridge,
+                metrics,
+                phases,
+                report,
+            }
+            .conduct()
+        })?;
+        Ok(AttachedRuntime::new(
+            spawner, watched, finished, addresses, announce, signals,
+        ))
+    }
+
+    /// Joins the parts and takes every address; nobody is served yet.
+    fn bind(self, executor: ExecutorMetrics, phases: &PhaseBoard) -> Result<Bound, RuntimeError> {
+        let Self {
+            mut app,
+            mut ws,
+            bridge,
+            metrics,
+            announce: _,
+            signals: _,
+        } = self;
+        if let Some(bridge) = &bridge {
+            ws = bridge.attach(ws);
+            app = app.merge_without_timeout(bridge.router().with_state(()));
+        }
+        // The seed's shutdown callback: the HTTP side only asks the WebSocket side.
+        let asker = ws.hub();
+        app = app.on_shutdown(move || async move { asker.stop_async() });
+        let sources = Sources {
+            http: app.metrics(),
+            ws: ws.metrics(),
+            bridge: bridge.clone(),
+            executor,
+        };
+        let metrics = metrics
+            .map(|(config, registry)| sources.exporter(config, registry, phases))
+            .transpose()?;
+        let ws = ws.bind().map_err(RuntimeError::WebSocket)?;
+        let app = app.bind().map_err(RuntimeError::Http)?;
+        let metrics = metrics
+            .map(App::bind)
+            .transpose()
+            .map_err(RuntimeError::Metrics)?;
+        Ok(Bound {
+            app,
+            ws,
+            bridge,
+            metrics,
+        })
+    }
+}
+
+impl<S> std::fmt::Debug for Builder<S> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Builder")
+            .field("app", &self.app)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the numbers of an application come from.
+struct Sources {
+    http: HttpMetrics,
+    ws: WsMetrics,
+    bridge: Option<LongPollBridge>,
+    executor: ExecutorMetrics,
+}
+
+impl Sources {
+    fn exporter(
+        &self,
+        config: MetricsConfig,
+        registry: Option<Registry>,
+        phases: &PhaseBoard,
+    ) -> Result<App, RuntimeError> {
+        let registry = match registry {
+            Some(registry) => registry,
+            None => config.registry().map_err(RuntimeError::Metrics)?,
+        };
+        self.register(&registry, phases)
+            .map_err(RuntimeError::Registration)?;
+        Ok(metrics_app(config, registry))
+    }
+
+    fn register(&self, registry: &Registry, phases: &PhaseBoard) -> prometheus::Result<()> {
+        self.http.register(registry)?;
+        self.ws.register(registry)?;
+        if let Some(bridge) = &self.bridge {
+            bridge.metrics().register(registry)?;
+        }
+        self.executor.register(registry)?;
+        phases.register(registry)
+    }
+}
+
+/// Everything bound, nobody served.
+struct Bound {
+    app: BoundApp,
+    ws: BoundWsServer,
+    bridge: Option<LongPollBridge>,
+    metrics: Option<BoundApp>,
+}
+
+type Finished = watch::Receiver<Option<std::sync::Arc<crate::ShutdownReport>>>;
+
+impl Bound {
+    fn serve(
+        self,
+        executor: RuntimeExecutor,
+        phases: PhaseBoard,
+    ) -> Result<(Conductor, Addresses, Finished), RuntimeError> {
+        let Self {
+            app,
+            ws,
+            bridge,
+            metrics,
+        } = self;
+        let spawner = executor.spawner();
+        let ws = ws.start(&spawner).map_err(RuntimeError::WebSocket)?;
+        if let Some(bridge) = &bridge {
+            bridge.start(&spawner).map_err(RuntimeError::LongPolling)?;
+        }
+        let app = app.listen(&spawner).map_err(RuntimeError::Http)?;
+        let metrics = metrics
+            .map(|bound| bound.listen(&spawner))
+            .transpose()
+            .map_err(RuntimeError::Metrics)?;
+        let places = (
+            Some(app.local_addr()),
+            ws.local_addr(),
+            metrics.as_ref().map(|app| app.local_addr()),
+        );
+        let addresses = Addresses::new(places.0, places.1, places.2);
+        let (report, finished) = watch::channel(None);
+        let conductor = Conductor {
+            executor,
+            app,
+            ws,
+            bridge,
+            metrics,
+            phases,
+            report,
+        };
+        Ok((conductor, addresses, finished))
+    }
+}

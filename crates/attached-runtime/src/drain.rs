@@ -1,0 +1,155 @@
+//! The end: one ordered plan from the wish to stop to the report.
+
+use crate::phase::PhaseBoard;
+use crate::{Phase, ShutdownReport};
+use core_executor::{Drained, RuntimeExecutor, ShutdownSignal};
+use http_app::{HookReport, RunningApp};
+use longpoll_bridge::LongPollBridge;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use ws_server::RunningWsServer;
+
+/// How long the metrics listener may take to finish a scrape when all else has ended.
+const LAST_SCRAPE: Duration = Duration::from_millis(100);
+
+/// Everything that runs, in the hands of the one task that ends it.
+pub(crate) struct Conductor {
+    pub(crate) executor: RuntimeExecutor,
+    pub(crate) app: RunningApp,
+    pub(crate) ws: RunningWsServer,
+    pub(crate) bridge: Option<LongPollBridge>,
+    pub(crate) metrics: Option<RunningApp>,
+    pub(crate) phases: PhaseBoard,
+    pub(crate) report: watch::Sender<Option<Arc<ShutdownReport>>>,
+}
+
+impl Conductor {
+    /// Waits for the wish to stop and ends everything: hooks, listeners, polls and requests, then WebSocket, then
+    /// HTTP, then the metrics listener, then the executor.
+    pub(crate) async fn conduct(self) {
+        let Self {
+            executor,
+            app,
+            ws,
+            bridge,
+            metrics,
+            phases,
+            report,
+        } = self;
+        app.wait().await;
+        let began = Instant::now();
+        let handle = executor.shutdown_handle();
+        handle.request_stop();
+        let clock = Clock::new(&executor, began);
+
+        let cause = phases.begin(&handle);
+        clock.ready_delay(executor.config().ready_delay).await;
+        let hooks = clock
+            .unless_now(app.run_hooks())
+            .await
+            .unwrap_or_else(|| Arc::<[HookReport]>::default());
+        // The hook that asks the WebSocket server may have been cut; asking again has no effect.
+        ws.stop_async();
+        app.begin_drain();
+        let polls_answered = bridge.as_ref().map_or(0, |bridge| bridge.begin_drain() as u64);
+
+        let mut draining = pin!(app.drained(clock.deadline));
+        let early = clock.until_half(draining.as_mut()).await;
+        phases.enter(Phase::Closing);
+        let plan = ws.plan(clock.deadline);
+        let closing = ws.stop(plan);
+        let (websocket, drained) = match early {
+            Some(drained) => (closing.await, drained),
+            None => {
+                let finishing = async {
+                    match clock.unless_now(draining).await {
+                        Some(drained) => drained,
+                        None => app.drained(Instant::now()).await,
+                    }
+                };
+                tokio::join!(closing, finishing)
+            }
+        };
+        if let Some(metrics) = metrics {
+            metrics.drained(Instant::now() + LAST_SCRAPE).await;
+        }
+        let forced = handle.is_requested_now();
+        let executor_report = executor.stop_and_wait(clock.remaining()).await;
+        let Drained { answered, cut, .. } = drained;
+        let summary = ShutdownReport {
+            cause,
+            took: began.elapsed(),
+            forced: forced || handle.is_requested_now(),
+            hooks,
+            requests_answered: answered,
+            requests_cut: cut,
+            polls_answered,
+            websocket,
+            executor: executor_report,
+        };
+        log(&summary);
+        phases.enter(Phase::Stopped);
+        report.send_replace(Some(Arc::new(summary)));
+    }
+}
+
+fn log(summary: &ShutdownReport) {
+    match summary.is_clean() {
+        true => tracing::info!(%summary, "ended"),
+        false => tracing::warn!(%summary, "ended, not everything by itself"),
+    }
+}
+
+/// The deadlines of the end, and the second signal that cuts them.
+struct Clock {
+    began: Instant,
+    deadline: Instant,
+    signal: ShutdownSignal,
+}
+
+impl Clock {
+    fn new(executor: &RuntimeExecutor, began: Instant) -> Self {
+        let deadline = began + executor.config().shutdown_deadline;
+        Self {
+            began,
+            deadline,
+            signal: executor.shutdown_signal(),
+        }
+    }
+
+    /// Runs a future up to the deadline or the second signal.
+    async fn unless_now<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            done = timeout_at(self.deadline, future) => done.ok(),
+            () = self.signal.requested_now() => None,
+        }
+    }
+
+    /// Runs a future up to the half of the time, so that the other half is left for closing sessions.
+    async fn until_half<F: Future>(&self, future: F) -> Option<F::Output> {
+        let half = self.began + (self.deadline - self.began) / 2;
+        tokio::select! {
+            biased;
+            done = timeout_at(half, future) => done.ok(),
+            () = self.signal.requested_now() => None,
+        }
+    }
+
+    async fn ready_delay(&self, delay: Duration) {
+        if !delay.is_zero() {
+            self.unless_now(tokio::time::sleep(delay)).await;
+        }
+    }
+
+    /// What is left for the tasks of the application: nothing after a second signal.
+    fn remaining(&self) -> Duration {
+        match self.signal.is_requested_now() {
+            true => Duration::ZERO,
+            false => self.deadline.saturating_duration_since(Instant::now()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Everything together: HTTP routes, WebSocket with rooms and typed messages, long polling and metrics.
+//!
+//! `cargo run --example full`, then for example
+//! `curl http://127.0.0.1:8080/status`, `curl 'http://127.0.0.1:8080/ws/poll?session_id=room:general'`,
+//! `curl http://127.0.0.1:9100/metrics` and any WebSocket client on `ws://127.0.0.1:9090`.
+
+use attached_runtime::{
+    App, AttachedRuntime, Config, LongPollBridge, RuntimeError, RuntimeExecutor, ShutdownReport, WsServer,
+};
+use axum::Json;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+fn main() -> Result<ShutdownReport, RuntimeError> {
+    let config = Config::from_env()?;
+    let _log = examples::init_logging(config.logging);
+    let executor = RuntimeExecutor::new(config.executor)?;
+
+    let ws = WsServer::new(config.ws)
+        .on_open(|session| async move {
+            session.send_text("welcome");
+        })
+        .on_message(|session, text| async move {
+            session.send_text(format!("echo: {text}"));
+        })
+        .on_typed_message(|session, message| async move {
+            match message.type_.as_str() {
+                "room.join" => match session.join("general") {
+                    Ok(()) => drop(session.send_text("joined general")),
+                    Err(error) => drop(session.send_text(format!("not joined: {error}"))),
+                },
+                "chat.message" => {
+                    session
+                        .hub()
+                        .broadcast_text_to_room("general", "new chat message")
+                        .await;
+                }
+                _ => {}
+            }
+        });
+
+    let app = App::new(config.http)
+        .route("/", get(|| async { "Attached HTTP + WebSocket runtime" }))
+        .route("/status", get(status));
+
+    // The pages of the original name their own mailboxes; a new application leaves this switch off.
+    let bridge = LongPollBridge::new(config.longpoll).open_mailboxes(true);
+
+    AttachedRuntime::builder(app, ws)
+        .long_polling(bridge)
+        .metrics(config.metrics)
+        .start(executor)?
+        .run()
+}
+
+async fn status() -> Json<Value> {
+    Json(json!({ "status": "ok", "http": true, "websocket": true }))
+}

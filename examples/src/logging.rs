@@ -1,0 +1,116 @@
+//! The log of the examples: one line an event on standard error, written by a thread of its own.
+
+use attached_runtime::LoggingConfig;
+use std::io::Write;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+/// Writes what is still queued when it is dropped.
+#[must_use = "lines that wait are written when the guard is dropped"]
+#[derive(Debug)]
+pub struct LogGuard {
+    _writer: Option<WorkerGuard>,
+}
+
+/// Starts the log. `RUST_LOG` chooses what is logged, default `info`.
+///
+/// `LOGGING_ASYNC=false` writes each line where it arises; otherwise `LOGGING_QUEUE_MAX` lines may wait for the
+/// writing thread, and `LOGGING_DROP_ON_OVERFLOW` says whether further ones are dropped or wait.
+pub fn init_logging(config: LoggingConfig) -> LogGuard {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let (writer, guard) = match config.asynchronous {
+        false => (BoxMakeWriter::new(std::io::stderr), None),
+        true => {
+            let (writer, guard) = queued(config, std::io::stderr());
+            (BoxMakeWriter::new(writer), Some(guard))
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(writer)
+        .init();
+    LogGuard { _writer: guard }
+}
+
+fn queued(config: LoggingConfig, sink: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .buffered_lines_limit(config.queue_max)
+        .lossy(config.drop_on_overflow)
+        .thread_name("log")
+        .finish(sink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    /// A sink that writes one line each time it is allowed to.
+    struct Gate {
+        allow: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            let _ = self.allow.recv();
+            let _ = self.written.send(line.to_vec());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gated(config: LoggingConfig) -> (NonBlocking, WorkerGuard, Sender<()>, Receiver<Vec<u8>>) {
+        let (allowing, allow) = channel();
+        let (written, lines) = channel();
+        let (writer, guard) = queued(config, Gate { allow, written });
+        (writer, guard, allowing, lines)
+    }
+
+    #[test]
+    fn lines_beyond_the_queue_are_dropped_and_counted() {
+        let config = LoggingConfig {
+            queue_max: 4,
+            ..LoggingConfig::default()
+        };
+        let (mut writer, guard, allow, lines) = gated(config);
+        let dropped = writer.error_counter();
+        for _ in 0..100 {
+            writer.write_all(b"line\n").unwrap();
+        }
+        assert!(
+            dropped.dropped_lines() >= 95,
+            "{} dropped",
+            dropped.dropped_lines()
+        );
+        drop((allow, guard));
+        assert!(lines.iter().count() <= 5);
+    }
+
+    #[test]
+    fn without_dropping_the_caller_waits_and_nothing_is_lost() {
+        let config = LoggingConfig {
+            queue_max: 4,
+            drop_on_overflow: false,
+            ..LoggingConfig::default()
+        };
+        let (mut writer, guard, allow, lines) = gated(config);
+        let producer = std::thread::spawn(move || {
+            for _ in 0..100 {
+                writer.write_all(b"line\n").unwrap();
+            }
+        });
+        assert!(lines.recv_timeout(Duration::from_millis(100)).is_err());
+        assert!(!producer.is_finished(), "the queue of 4 took 100 lines");
+        drop(allow);
+        producer.join().unwrap();
+        drop(guard);
+        assert_eq!(lines.iter().count(), 100);
+    }
+}

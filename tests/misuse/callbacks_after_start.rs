@@ -1,0 +1,12 @@
+//! Callbacks are given before the start: the server was moved into it.
+
+use attached_runtime::{App, AppConfig, AttachedRuntime, RuntimeExecutor, WsConfig, WsServer};
+
+fn main() {
+    let executor = RuntimeExecutor::with_threads(1).unwrap();
+    let ws = WsServer::new(WsConfig::default());
+    let app = App::new(AppConfig::default());
+    let runtime = AttachedRuntime::start(app, ws, executor).unwrap();
+    let ws = ws.on_message(|_session, _text| async {});
+    drop((ws, runtime));
+}
