@@ -1,50 +1,55 @@
 //! The blocking lane: a bounded number of threads for work that says that it blocks, with a bounded queue.
 
-use crate::spawner::{panicked, timed_out, within};
+use crate::metrics::TaskLease;
+use crate::slots::{Slot, Slots};
+use crate::spawner::{cut_by, panicked, timed_out, within};
 use crate::{ExecutorError, Spawner, TaskError, TaskHandle, TaskOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// How many closures wait or run on the lane, and how many may.
+/// How many closures are on the lane, and how many of them run.
 #[derive(Debug)]
 pub(crate) struct BlockingLane {
-    taken: Arc<AtomicUsize>,
-    limit: usize,
+    /// One for each closure the runtime holds, given up or not, so that its queue is bounded.
+    places: Slots,
+    running: Slots,
 }
 
 impl BlockingLane {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(threads: usize, queue: usize) -> Self {
         Self {
-            taken: Arc::new(AtomicUsize::new(0)),
-            limit,
+            places: Slots::new(threads.saturating_add(queue)),
+            running: Slots::new(usize::MAX),
         }
     }
 
-    /// Closures that wait or run now.
-    pub(crate) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Acquire)
-    }
-
-    fn take(&self) -> Result<Place, ExecutorError> {
-        let place = Place {
-            taken: self.taken.clone(),
-        };
-        if self.taken.fetch_add(1, Ordering::AcqRel) >= self.limit {
-            return Err(ExecutorError::Full { limit: self.limit });
-        }
-        Ok(place)
+    /// Closures that have begun and not ended.
+    pub(crate) fn running(&self) -> usize {
+        self.running.taken()
     }
 }
 
-/// One closure's place in the lane. Made before it is counted, so that giving it up is right in both cases.
-struct Place {
-    taken: Arc<AtomicUsize>,
+/// Work with what is given back when it is gone, in this order: who waits for idleness must find nothing left.
+struct Job<F> {
+    work: F,
+    lease: TaskLease,
+    token: TaskTrackerToken,
 }
 
-impl Drop for Place {
+/// Work that a thread of the lane takes up, unless it is withdrawn first.
+struct Offer<F>(Arc<Mutex<Option<Job<F>>>>);
+
+impl<F> Offer<F> {
+    fn take(&self) -> Option<Job<F>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What the waiting side holds: when it gives up, work that has not begun is dropped at once and never runs.
+impl<F> Drop for Offer<F> {
     fn drop(&mut self) {
-        self.taken.fetch_sub(1, Ordering::AcqRel);
+        drop(self.take());
     }
 }
 
@@ -60,34 +65,52 @@ impl Spawner {
         T: Send + 'static,
     {
         let shared = &self.shared;
-        let place = shared
-            .blocking
-            .take()
-            .inspect_err(|_| shared.metrics.count_rejected())?;
-        let mut lease = self.admit()?;
-        let (token, metrics) = (shared.tasks.token(), shared.metrics.clone());
-        let running = self.control().spawn_blocking(move || {
-            lease.begin();
-            let outcome = catch_unwind(AssertUnwindSafe(work));
-            drop((lease, token, place));
-            outcome.unwrap_or_else(|_| Err(panicked(&metrics, options.name)))
-        });
+        let (lease, place) = self.admit_to(&shared.blocking.places)?;
+        let token = shared.tasks.token();
+        let offer = Offer(Arc::new(Mutex::new(Some(Job { work, lease, token }))));
+        let taker = Offer(offer.0.clone());
+        let lane = self.clone();
+        let running = self
+            .control()
+            .spawn_blocking(move || lane.take_up(taker, place, options));
         let (limit, metrics) = (options.limit(), shared.metrics.clone());
         let waiting = async move {
-            let unstarted = running.abort_handle();
-            let outcome = within(limit, running).await;
-            unstarted.abort();
-            match outcome {
+            let _offer = offer;
+            let outcome = match within(limit, running).await {
                 Ok(joined) => joined.unwrap_or(Err(TaskError::Cancelled)),
                 Err(error) => Err(error),
+            };
+            if matches!(outcome, Err(TaskError::TimedOut)) {
+                timed_out(&metrics, options.name);
             }
-            .inspect_err(|error| {
-                if *error == TaskError::TimedOut {
-                    timed_out(&metrics, options.name);
-                }
-            })
+            outcome
         };
-        let waiting = shared.services.track_future(self.cuttable(waiting));
+        let waiting = shared
+            .tasks
+            .track_future(cut_by(Some(shared.cut.clone()), waiting));
         Ok(TaskHandle::new(self.control().spawn(waiting)))
+    }
+
+    /// On a thread of the lane: runs what is offered, unless it was withdrawn or the executor has ended.
+    fn take_up<F, T>(&self, offer: Offer<F>, _place: Slot, options: TaskOptions) -> Result<T, TaskError>
+    where
+        F: FnOnce() -> Result<T, TaskError>,
+    {
+        let shared = &self.shared;
+        let running = shared.blocking.running.take();
+        let job = offer.take().filter(|_| !shared.cut.is_cancelled());
+        let Some(Job {
+            work,
+            mut lease,
+            token,
+        }) = job
+        else {
+            return Err(TaskError::Cancelled);
+        };
+        lease.begin();
+        let outcome = catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|_| Err(panicked(&shared.metrics, options.name)));
+        drop((lease, running, token));
+        outcome
     }
 }

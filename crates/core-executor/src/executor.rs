@@ -3,6 +3,7 @@
 use crate::StopCause;
 use crate::blocking::BlockingLane;
 use crate::shutdown::{self, Courier};
+use crate::slots::Slots;
 use crate::spawner::{Lanes, SpawnerShared};
 use crate::worker::Worker;
 use crate::{Env, EnvError, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal, Spawner};
@@ -50,15 +51,18 @@ impl Default for ExecutorConfig {
 }
 
 impl ExecutorConfig {
-    /// The defaults with `SERVER_IO_THREADS` applied.
+    /// The defaults with `SERVER_IO_THREADS`, `SHUTDOWN_DEADLINE` and `SHUTDOWN_READY_DELAY` applied.
     ///
     /// # Errors
-    /// When its value is not a whole number from 0 to 1024.
+    /// When the first is not a whole number from 0 to 1024 or one of the others is no time in seconds.
     pub fn from_env(env: &Env) -> Result<Self, EnvError> {
+        let usual = Self::default();
         let threads = env.number("SERVER_IO_THREADS", 0, 0..=1024)?;
         Ok(Self {
             threads: threads as usize,
-            ..Self::default()
+            shutdown_deadline: env.seconds("SHUTDOWN_DEADLINE", usual.shutdown_deadline.as_secs())?,
+            ready_delay: env.seconds("SHUTDOWN_READY_DELAY", usual.ready_delay.as_secs())?,
+            ..usual
         })
     }
 
@@ -75,11 +79,12 @@ impl ExecutorConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StopReport {
-    /// Tasks that were still waiting or running at the deadline and were cut.
+    /// Tasks that were still waiting or running at the deadline and were cut, one that blocks its worker included.
     pub cut_tasks: usize,
     /// Worker threads that did not come back: a callback blocks them. They are left behind.
     pub stuck_workers: usize,
-    /// Blocking closures that were still running. They cannot be interrupted and are left behind.
+    /// Blocking closures that were still running. They cannot be interrupted, are left behind, and do not count as
+    /// cut; one that had not begun never runs and does.
     pub stuck_blocking: usize,
 }
 
@@ -116,8 +121,9 @@ impl RuntimeExecutor {
         let pair = shutdown::pair();
         let alive = Arc::new(EndOfThreads(pair.0.clone()));
         let start = |name, place| Worker::start(name, place, blocking_threads, alive.clone());
+        let worker_count = config.worker_count()?;
         let control = start("rt-control".to_owned(), None)?;
-        let workers = (0..config.worker_count()?)
+        let workers = (0..worker_count)
             .map(|index| start(format!("rt-worker-{index}"), Some((id, index))))
             .collect::<Result<Vec<_>, _>>()?;
         let lanes = Lanes::Own {
@@ -167,10 +173,10 @@ impl RuntimeExecutor {
         let handle = Handle::try_current().map_err(|_| ExecutorError::NoRuntime)?;
         let lanes = Lanes::Foreign {
             handle: handle.clone(),
-            cut: CancellationToken::new(),
         };
         let (spawner, courier) = make_spawner(lanes, config, shutdown::pair());
-        handle.spawn(attend_foreign(spawner.clone(), courier));
+        let told = EndOfThreads(spawner.shutdown_handle());
+        handle.spawn(attend_foreign(spawner.clone(), courier, told));
         Ok(Self {
             spawner,
             config,
@@ -223,18 +229,19 @@ impl RuntimeExecutor {
     /// returns, no task of ours runs, except what [`StopReport`] counts as stuck. Not cancel safe: dropping the
     /// future half-way drops the executor, which ends everything at once.
     pub async fn stop_and_wait(self, deadline: Duration) -> StopReport {
-        let until = Instant::now() + deadline;
+        let until = moment_after(deadline);
         let shared = self.spawner.shared.clone();
         shared.shutdown.request_stop();
         shared.closed.store(true, Ordering::Release);
         let idle = tokio::time::timeout_at(until, shared.tasks.wait()).await.is_ok();
-        let cut_tasks = if idle { 0 } else { shared.tasks.len() };
+        let unfinished = if idle { 0 } else { shared.slots.taken() };
         let left = until.max(Instant::now() + LEAVING);
-        self.end_threads(left).await;
+        self.end_tasks(left).await;
+        let stuck_blocking = shared.blocking.running();
         let report = StopReport {
-            cut_tasks,
+            cut_tasks: unfinished.saturating_sub(stuck_blocking),
             stuck_workers: self.workers.iter().filter(|worker| !worker.has_exited()).count(),
-            stuck_blocking: shared.blocking.taken(),
+            stuck_blocking,
         };
         drop(self);
         shared.shutdown.mark_ended();
@@ -258,21 +265,17 @@ impl RuntimeExecutor {
         Ok(())
     }
 
-    async fn end_threads(&self, until: Instant) {
+    async fn end_tasks(&self, until: Instant) {
         for worker in &self.workers {
             worker.stop();
         }
-        if let Lanes::Foreign { cut, .. } = &self.spawner.shared.lanes {
-            cut.cancel();
-        }
+        self.spawner.shared.cut.cancel();
         let gone = async {
             for worker in &self.workers {
                 worker.exited().await;
             }
-            if self.workers.is_empty() {
-                self.spawner.shared.services.wait().await;
-                self.spawner.shared.tasks.wait().await;
-            }
+            self.spawner.shared.services.wait().await;
+            self.spawner.shared.tasks.wait().await;
         };
         // What does not come back in time is counted by the caller.
         let _ = tokio::time::timeout_at(until, gone).await;
@@ -284,9 +287,7 @@ impl Drop for RuntimeExecutor {
         let shared = &self.spawner.shared;
         shared.shutdown.request_stop_because(StopCause::Dropped);
         shared.closed.store(true, Ordering::Release);
-        if let Lanes::Foreign { cut, .. } = &shared.lanes {
-            cut.cancel();
-        }
+        shared.cut.cancel();
     }
 }
 
@@ -305,10 +306,11 @@ fn make_spawner(
 ) -> (Spawner, Courier) {
     let shared = SpawnerShared {
         lanes,
+        cut: CancellationToken::new(),
         tasks: waitable_tracker(),
         services: waitable_tracker(),
-        blocking: BlockingLane::new(config.blocking_threads.max(1) + config.blocking_queue),
-        max_tasks: config.max_tasks,
+        blocking: BlockingLane::new(config.blocking_threads.max(1), config.blocking_queue),
+        slots: Slots::new(config.max_tasks),
         closed: AtomicBool::new(false),
         metrics: ExecutorMetrics::new(),
         shutdown,
@@ -329,16 +331,24 @@ fn waitable_tracker() -> TaskTracker {
     tracker
 }
 
-/// The courier on a runtime that is not ours, and the end of our tasks there.
-async fn attend_foreign(spawner: Spawner, courier: Courier) {
-    let Lanes::Foreign { cut, .. } = &spawner.shared.lanes else {
-        return;
-    };
-    cut.run_until_cancelled(courier.run()).await;
-    cut.cancelled().await;
-    spawner.shared.services.wait().await;
-    spawner.shared.tasks.wait().await;
-    spawner.shared.shutdown.mark_ended();
+/// `Instant` has an end, deadlines given by users have none.
+fn moment_after(time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    Instant::now() + time.min(FAR)
+}
+
+/// The courier on a runtime that is not ours, and the end of our tasks there. `_told` is given and not made here, so
+/// that the end is told also when that runtime goes first and drops this task before its first turn.
+async fn attend_foreign(spawner: Spawner, courier: Courier, _told: EndOfThreads) {
+    let shared = spawner.shared;
+    tokio::select! {
+        biased;
+        () = shared.cut.cancelled() => {}
+        () = courier.run() => {}
+    }
+    shared.cut.cancelled().await;
+    shared.services.wait().await;
+    shared.tasks.wait().await;
 }
 
 /// Held by every thread of ours: when the last one has dropped its tasks, the executor has ended.

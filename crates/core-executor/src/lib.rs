@@ -34,6 +34,7 @@ pub use keys::{KEYS, Key, PREFIXES};
 mod blocking;
 mod executor;
 mod metrics;
+mod slots;
 mod spawner;
 mod task;
 mod worker;

@@ -1,5 +1,6 @@
 //! What the executor counts.
 
+use crate::slots::Slot;
 use prometheus::{IntCounter, IntGauge, Registry};
 
 /// Counters of tasks, live: cloning shares them.
@@ -92,20 +93,23 @@ impl ExecutorMetrics {
     }
 
     /// Counts a task in; the lease counts it through and out.
-    pub(crate) fn submit(&self) -> TaskLease {
+    pub(crate) fn submit(&self, slot: Slot) -> TaskLease {
         self.submitted.inc();
         self.pending.inc();
         TaskLease {
             metrics: self.clone(),
             begun: false,
+            _slot: slot,
         }
     }
 }
 
-/// Holds one task's place in the gauges until the task is gone, however it goes.
+/// Holds one task's place in the gauges and among the tasks allowed until the task is gone, however it goes.
 pub(crate) struct TaskLease {
     metrics: ExecutorMetrics,
     begun: bool,
+    /// Its place among the tasks that may be there at once.
+    _slot: Slot,
 }
 
 impl TaskLease {

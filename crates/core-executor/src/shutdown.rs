@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ struct Shared {
     state: AtomicU8,
     /// The first reason anybody gave.
     cause: OnceLock<StopCause>,
+    /// Whether a courier is there to carry the wish. Without one the asker carries it.
+    attended: AtomicBool,
     /// Wakes the one courier, so that asking costs the same however many are waiting to hear it.
     courier: Notify,
     asked: CancellationToken,
@@ -75,7 +77,10 @@ impl ShutdownHandle {
         self.shared.cause.get().copied()
     }
 
-    /// Waits until the application has ended: every server closed, every task of ours over.
+    /// Waits until the application has ended: every server closed, every task of ours over, except what could not be
+    /// ended ([`StopReport`](crate::StopReport) counts it). Without
+    /// [`stop_and_wait`](crate::RuntimeExecutor::stop_and_wait) nobody gives up on a worker that is blocked: then this
+    /// waits for it.
     ///
     /// Any number of tasks may wait. A task *of* the application that waits for this is ended by the end itself.
     /// Cancel safe.
@@ -94,8 +99,11 @@ impl ShutdownHandle {
 
     fn request(&self, state: u8, cause: StopCause) {
         let _ = self.shared.cause.set(cause);
-        if self.shared.state.fetch_max(state, Ordering::AcqRel) < state {
+        if self.shared.state.fetch_max(state, Ordering::SeqCst) < state {
             self.shared.courier.notify_one();
+            if !self.shared.attended.load(Ordering::SeqCst) {
+                self.shared.deliver();
+            }
         }
     }
 }
@@ -153,17 +161,33 @@ impl Courier {
     pub(crate) async fn run(self) {
         loop {
             let heard = self.shared.courier.notified();
-            match self.shared.state.load(Ordering::Acquire) {
-                RUNNING => {}
-                ASKED => self.shared.asked.cancel(),
-                _ => {
-                    self.shared.asked.cancel();
-                    self.shared.now.cancel();
-                    return;
-                }
+            if self.shared.deliver() == NOW {
+                return;
             }
             heard.await;
         }
+    }
+}
+
+/// The executor may end before the courier has had its turn: nobody is left waiting for a wish that was uttered.
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.shared.attended.store(false, Ordering::SeqCst);
+        self.shared.deliver();
+    }
+}
+
+impl Shared {
+    /// Wakes who waits for what was asked for, and says what that is.
+    fn deliver(&self) -> u8 {
+        let state = self.state.load(Ordering::SeqCst);
+        if state >= ASKED {
+            self.asked.cancel();
+        }
+        if state == NOW {
+            self.now.cancel();
+        }
+        state
     }
 }
 
@@ -172,6 +196,7 @@ pub(crate) fn pair() -> (ShutdownHandle, ShutdownSignal, Courier) {
     let shared = Arc::new(Shared {
         state: AtomicU8::new(RUNNING),
         cause: OnceLock::new(),
+        attended: AtomicBool::new(true),
         courier: Notify::new(),
         asked: CancellationToken::new(),
         now: CancellationToken::new(),

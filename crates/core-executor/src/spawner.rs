@@ -2,6 +2,7 @@
 
 use crate::blocking::BlockingLane;
 use crate::metrics::TaskLease;
+use crate::slots::{Slot, Slots};
 use crate::worker::current_index;
 use crate::{ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
 use crate::{TaskError, TaskHandle, TaskOptions};
@@ -24,19 +25,22 @@ pub(crate) enum Lanes {
         control: Handle,
         next: AtomicUsize,
     },
-    /// A runtime that somebody else owns. `cut` ends our tasks there, because we may not end the runtime.
-    Foreign { handle: Handle, cut: CancellationToken },
+    /// A runtime that somebody else owns.
+    Foreign { handle: Handle },
 }
 
 pub(crate) struct SpawnerShared {
     pub(crate) lanes: Lanes,
+    /// Ends the tasks that do not end with a thread of ours: on a runtime we may not end, on the blocking lane, and on
+    /// the control thread, which runs the end itself.
+    pub(crate) cut: CancellationToken,
     /// Tasks of the application: counted by `wait_idle` and by the metrics.
     pub(crate) tasks: TaskTracker,
     /// Tasks of the servers: connections, sessions, sweepers, accept loops.
     pub(crate) services: TaskTracker,
-    /// Counts blocking closures that wait or run, so that their queue is bounded.
     pub(crate) blocking: BlockingLane,
-    pub(crate) max_tasks: usize,
+    /// Places of the application's tasks, so that their number is bounded.
+    pub(crate) slots: Slots,
     pub(crate) closed: AtomicBool,
     pub(crate) metrics: ExecutorMetrics,
     pub(crate) shutdown: ShutdownHandle,
@@ -88,12 +92,15 @@ impl Spawner {
     {
         if options.may_block {
             let handle = self.control().clone();
-            let limited = within(options.limit(), future);
+            let limited = cut_by(Some(self.shared.cut.clone()), within(options.limit(), future));
             return self.run_blocking(options, move || handle.block_on(limited));
         }
         let lease = self.admit()?;
         let future = self.observed(options, lease, future);
-        let future = self.shared.tasks.track_future(self.cuttable(future));
+        let future = self
+            .shared
+            .tasks
+            .track_future(cut_by(self.cut_of_workers(), future));
         Ok(TaskHandle::new(self.next_worker().spawn(future)))
     }
 
@@ -113,12 +120,12 @@ impl Spawner {
     /// `wait_idle`, and runs on the calling worker when there is one.
     ///
     /// # Errors
-    /// [`ExecutorError::Stopping`] once the executor has ended its tasks.
+    /// [`ExecutorError::Stopping`] once the executor stops.
     pub fn spawn_service(
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.spawn_on(self.here(), future)
+        self.spawn_on(self.here(), self.cut_of_workers(), future)
     }
 
     /// The same on the next worker in turn, for connections.
@@ -126,7 +133,7 @@ impl Spawner {
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.spawn_on(self.next_worker(), future)
+        self.spawn_on(self.next_worker(), self.cut_of_workers(), future)
     }
 
     /// The same on the control thread, for accept loops and signals.
@@ -134,7 +141,7 @@ impl Spawner {
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.spawn_on(self.control(), future)
+        self.spawn_on(self.control(), Some(self.shared.cut.clone()), future)
     }
 
     /// The handle that asks the application to stop.
@@ -154,7 +161,7 @@ impl Spawner {
     pub(crate) fn control(&self) -> &Handle {
         match &self.shared.lanes {
             Lanes::Own { control, .. } => control,
-            Lanes::Foreign { handle, .. } => handle,
+            Lanes::Foreign { handle } => handle,
         }
     }
 
@@ -164,7 +171,7 @@ impl Spawner {
                 Some(index) => &workers[index],
                 None => self.next_worker(),
             },
-            Lanes::Foreign { handle, .. } => handle,
+            Lanes::Foreign { handle } => handle,
         }
     }
 
@@ -173,13 +180,22 @@ impl Spawner {
             Lanes::Own { workers, next, .. } => {
                 &workers[next.fetch_add(1, Ordering::Relaxed) % workers.len()]
             }
-            Lanes::Foreign { handle, .. } => handle,
+            Lanes::Foreign { handle } => handle,
+        }
+    }
+
+    /// A task on our own workers ends with its thread and needs nothing to watch.
+    fn cut_of_workers(&self) -> Option<CancellationToken> {
+        match &self.shared.lanes {
+            Lanes::Own { .. } => None,
+            Lanes::Foreign { .. } => Some(self.shared.cut.clone()),
         }
     }
 
     fn spawn_on(
         &self,
         handle: &Handle,
+        cut: Option<CancellationToken>,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
         self.check_open()?;
@@ -189,7 +205,7 @@ impl Spawner {
                 panicked(&metrics, "service");
             }
         });
-        handle.spawn(self.shared.services.track_future(self.cuttable(future)));
+        handle.spawn(self.shared.services.track_future(cut_by(cut, future)));
         Ok(())
     }
 
@@ -200,16 +216,17 @@ impl Spawner {
         Ok(())
     }
 
-    pub(crate) fn admit(&self) -> Result<TaskLease, ExecutorError> {
-        let limit = self.shared.max_tasks;
-        let open = self
-            .check_open()
-            .and_then(|()| match self.shared.tasks.len() >= limit {
-                true => Err(ExecutorError::Full { limit }),
-                false => Ok(()),
-            });
-        open.inspect_err(|_| self.shared.metrics.count_rejected())?;
-        Ok(self.shared.metrics.submit())
+    fn admit(&self) -> Result<TaskLease, ExecutorError> {
+        let slot = self.check_open().and_then(|()| self.shared.slots.take());
+        let slot = slot.inspect_err(|_| self.shared.metrics.count_rejected())?;
+        Ok(self.shared.metrics.submit(slot))
+    }
+
+    /// The same for a task that needs another place besides.
+    pub(crate) fn admit_to(&self, places: &Slots) -> Result<(TaskLease, Slot), ExecutorError> {
+        let place = self.check_open().and_then(|()| places.take());
+        let place = place.inspect_err(|_| self.shared.metrics.count_rejected())?;
+        Ok((self.admit()?, place))
     }
 
     async fn run_observed<F: Future>(
@@ -248,27 +265,6 @@ impl Spawner {
             future,
         )
     }
-
-    /// On a foreign runtime a task of ours ends when we say so; on our own threads it ends with its thread.
-    pub(crate) fn cuttable<F>(&self, future: F) -> impl Future<Output = F::Output> + Send + 'static
-    where
-        F: Future + Send + 'static,
-        F::Output: Cut + Send + 'static,
-    {
-        let cut = match &self.shared.lanes {
-            Lanes::Own { .. } => None,
-            Lanes::Foreign { cut, .. } => Some(cut.clone()),
-        };
-        async move {
-            match cut {
-                None => future.await,
-                Some(cut) => cut
-                    .run_until_cancelled_owned(future)
-                    .await
-                    .unwrap_or_else(F::Output::cut),
-            }
-        }
-    }
 }
 
 impl std::fmt::Debug for Spawner {
@@ -279,7 +275,21 @@ impl std::fmt::Debug for Spawner {
     }
 }
 
-/// What a task's result is when it was cut on a foreign runtime.
+/// Runs a future until `cut`. Once that is said the future is not polled again: what it needs may be gone.
+pub(crate) async fn cut_by<F>(cut: Option<CancellationToken>, future: F) -> F::Output
+where
+    F: Future,
+    F::Output: Cut,
+{
+    let Some(cut) = cut else { return future.await };
+    tokio::select! {
+        biased;
+        () = cut.cancelled() => F::Output::cut(),
+        output = future => output,
+    }
+}
+
+/// What a task's result is when it was cut.
 pub(crate) trait Cut {
     fn cut() -> Self;
 }
