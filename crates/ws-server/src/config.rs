@@ -60,7 +60,11 @@ pub struct GoodbyeConfig {
 
 impl Default for GoodbyeConfig {
     fn default() -> Self {
-        Self { code: 1001, batch_per_second: 10_000, retry_window: Duration::from_secs(5) }
+        Self {
+            code: 1001,
+            batch_per_second: 10_000,
+            retry_window: Duration::from_secs(5),
+        }
     }
 }
 
@@ -68,7 +72,11 @@ impl GoodbyeConfig {
     fn from_env(env: &Env) -> Result<Self, EnvError> {
         let default = Self::default();
         Ok(Self {
-            code: env.choice("SHUTDOWN_CLOSE_CODE", default.code, &[("1001", 1001), ("1012", 1012)])?,
+            code: env.choice(
+                "SHUTDOWN_CLOSE_CODE",
+                default.code,
+                &[("1001", 1001), ("1012", 1012)],
+            )?,
             batch_per_second: env.number("SHUTDOWN_BATCH", default.batch_per_second, 0..=10_000_000)?,
             retry_window: env.seconds("SHUTDOWN_RETRY_WINDOW", default.retry_window.as_secs())?,
         })
@@ -232,7 +240,11 @@ mod tests {
             max_rooms_per_session: 8,
             max_room_name: 9,
             max_json_depth: 10,
-            goodbye: GoodbyeConfig { code: 1012, batch_per_second: 11, retry_window: Duration::from_secs(12) },
+            goodbye: GoodbyeConfig {
+                code: 1012,
+                batch_per_second: 11,
+                retry_window: Duration::from_secs(12),
+            },
         };
         assert_eq!(config.unwrap(), expected);
     }

@@ -83,8 +83,17 @@ impl RunningWsServer {
 
     /// The stop that the settings describe, with this deadline.
     pub fn plan(&self, deadline: Instant) -> StopPlan {
-        let GoodbyeConfig { code, batch_per_second, retry_window } = self.hub.config().goodbye;
-        StopPlan { deadline, code, batch_per_second, retry_window }
+        let GoodbyeConfig {
+            code,
+            batch_per_second,
+            retry_window,
+        } = self.hub.config().goodbye;
+        StopPlan {
+            deadline,
+            code,
+            batch_per_second,
+            retry_window,
+        }
     }
 
     /// Asks for the stop: handshakes are refused and the listener closes. Returns at once; see [`Hub::stop_async`].
@@ -131,9 +140,6 @@ impl Drop for RunningWsServer {
 
 async fn end(hub: &Hub, listener: Option<&RunningServer>, plan: StopPlan) -> WsReport {
     hub.stop_async();
-    if let Some(listener) = listener {
-        listener.begin_drain();
-    }
     let orderly = async {
         say_goodbye(hub, &plan).await;
         hub.tables().emptied().await;
@@ -144,7 +150,11 @@ async fn end(hub: &Hub, listener: Option<&RunningServer>, plan: StopPlan) -> WsR
         }
     }
     if let Some(listener) = listener {
-        let deadline = if is_now(hub) { Instant::now() } else { plan.deadline };
+        let deadline = if is_now(hub) {
+            Instant::now()
+        } else {
+            plan.deadline
+        };
         listener.drained(deadline).await;
     }
     let report = hub.tally().report();
@@ -177,7 +187,8 @@ async fn in_time(hub: &Hub, deadline: Instant, orderly: impl Future<Output = ()>
 }
 
 fn is_now(hub: &Hub) -> bool {
-    hub.spawner().is_some_and(|spawner| spawner.shutdown_signal().is_requested_now())
+    hub.spawner()
+        .is_some_and(|spawner| spawner.shutdown_signal().is_requested_now())
 }
 
 /// Asks every session to close, as fast as the plan allows.
