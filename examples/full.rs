@@ -26,14 +26,21 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
         .on_typed_message(|session, message| async move {
             match message.type_.as_str() {
                 "room.join" => match session.join("general") {
-                    Ok(()) => drop(session.send_text("joined general")),
-                    Err(error) => drop(session.send_text(format!("not joined: {error}"))),
+                    Ok(()) => {
+                        session.send_text("joined general");
+                    }
+                    Err(error) => {
+                        session.send_text(format!("not joined: {error}"));
+                    }
                 },
                 "chat.message" => {
-                    session
+                    if let Err(error) = session
                         .hub()
                         .broadcast_text_to_room("general", "new chat message")
-                        .await;
+                        .await
+                    {
+                        tracing::warn!(%error, "not broadcast");
+                    }
                 }
                 _ => {}
             }

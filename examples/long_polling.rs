@@ -20,7 +20,9 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
             }
         })
         .on_message(|session, text| async move {
-            session.hub().broadcast_text_to_room("general", &text).await;
+            if let Err(error) = session.hub().broadcast_text_to_room("general", &text).await {
+                tracing::warn!(%error, "not broadcast");
+            }
         });
     let bridge = LongPollBridge::new(config.longpoll).open_mailboxes(true);
 

@@ -17,16 +17,20 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
         .on_open(|session| async move {
             let room = room_of(session.path());
             match session.join(&room) {
-                Ok(()) => drop(session.send_text(format!("you are in {room}"))),
-                Err(error) => drop(session.close(1008, error.to_string())),
+                Ok(()) => {
+                    session.send_text(format!("you are in {room}"));
+                }
+                Err(error) => {
+                    session.close(1008, error.to_string());
+                }
             }
         })
         .on_message(|session, text| async move {
             let room = room_of(session.path());
-            session
-                .hub()
-                .broadcast_text_to_room(&room, &format!("{}: {text}", session.id()))
-                .await;
+            let line = format!("{}: {text}", session.id());
+            if let Err(error) = session.hub().broadcast_text_to_room(&room, line).await {
+                tracing::warn!(%error, "not broadcast");
+            }
         });
 
     let hub = ws.hub();

@@ -30,7 +30,9 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
 
     let ws = WsServer::new(config.ws).on_typed_message(|session, message| async move {
         match message.type_.as_str() {
-            "ping" => drop(session.send_text("pong")),
+            "ping" => {
+                session.send_text("pong");
+            }
             "sum" => sum(&session, &message),
             other => reply(
                 &session,
@@ -74,7 +76,9 @@ fn sum(session: &Session, message: &JsonMessage) {
 
 fn reply(session: &Session, kind: &str, payload: &impl Serialize) {
     match JsonMessage::new(kind, payload) {
-        Ok(message) => drop(session.send_json(&message)),
+        Ok(message) => {
+            session.send_json(&message);
+        }
         Err(error) => tracing::error!(%error, "the reply is no JSON object"),
     }
 }

@@ -9,7 +9,7 @@ mod wishes;
 
 use attached_runtime::{
     App, AttachedRuntime, Config, ConnectionInfo, LongPollBridge, RuntimeError, RuntimeExecutor,
-    ShutdownHandle, ShutdownReport, WsServer,
+    ShutdownHandle, ShutdownReport,
 };
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
@@ -94,7 +94,9 @@ struct Broadcast {
 async fn broadcast(State(lab): State<Lab>, Query(Broadcast { size, n }): Query<Broadcast>) -> Json<Value> {
     let text = wishes::filler(size);
     for _ in 0..n {
-        lab.hub.broadcast_text(&text).await;
+        if let Err(error) = lab.hub.broadcast_text(&text).await {
+            return Json(json!({ "error": error.to_string() }));
+        }
     }
     Json(json!({ "sent": n }))
 }

@@ -61,8 +61,12 @@ pub(crate) fn server(config: WsConfig, events: Events, stop: ShutdownHandle) -> 
 async fn fulfil(session: &Session, message: &JsonMessage, events: &Events, stop: &ShutdownHandle) {
     match message.type_.as_str() {
         "room.join" => match session.join("general") {
-            Ok(()) => drop(session.send_text("joined general")),
-            Err(error) => drop(session.send_text(format!("not joined: {error}"))),
+            Ok(()) => {
+                session.send_text("joined general");
+            }
+            Err(error) => {
+                session.send_text(format!("not joined: {error}"));
+            }
         },
         "chat.message" => drop(
             session
@@ -70,7 +74,9 @@ async fn fulfil(session: &Session, message: &JsonMessage, events: &Events, stop:
                 .broadcast_text_to_room("general", "new chat message")
                 .await,
         ),
-        "ping" => drop(session.send_text("pong")),
+        "ping" => {
+            session.send_text("pong");
+        }
         "sleep" => sleep(session, message).await,
         "burst" => burst(session, message),
         "burst.stop" => {
@@ -115,7 +121,9 @@ fn close(session: &Session, message: &JsonMessage) {
 fn read<'a, T: Deserialize<'a>>(session: &Session, message: &'a JsonMessage) -> Option<T> {
     message
         .payload::<T>()
-        .inspect_err(|error| drop(session.send_text(format!("bad {}: {error}", message.type_))))
+        .inspect_err(|error| {
+            session.send_text(format!("bad {}: {error}", message.type_));
+        })
         .ok()
 }
 

@@ -1,6 +1,6 @@
 //! A server has no executor of its own: both run on the one that starts them.
 
-use attached_runtime::{App, AppConfig, AttachedRuntime, RuntimeExecutor, WsConfig, WsServer};
+use attached_runtime::{App, AppConfig, RuntimeExecutor, WsConfig, WsServer};
 
 fn main() {
     let executor = RuntimeExecutor::with_threads(1).unwrap();

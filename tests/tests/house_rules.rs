@@ -136,6 +136,12 @@ fn is_written_by_us(path: &Path) -> bool {
 fn every_member_takes_the_rules_of_the_root() {
     let workspace = members();
     assert!(workspace.len() >= 7, "only {} members found", workspace.len());
+    let oldest_compiler = workspace_field("rust-version");
+    let ours = [
+        ("rust_version", oldest_compiler.as_str()),
+        ("edition", "2024"),
+        ("license", "MIT"),
+    ];
     let mut breaches = Vec::new();
     for package in &workspace {
         let name = text(package, "name");
@@ -149,13 +155,25 @@ fn every_member_takes_the_rules_of_the_root() {
         {
             breaches.push(format!("{name}: publish is not false"));
         }
-        for (field, ours) in [("rust_version", "1.88"), ("edition", "2024"), ("license", "MIT")] {
+        for (field, ours) in ours {
             if package[field] != ours {
                 breaches.push(format!("{name}: {field} is {} instead of {ours}", package[field]));
             }
         }
     }
     none("members that go their own way", &breaches);
+}
+
+/// A value of `[workspace.package]` in the root manifest.
+fn workspace_field(name: &str) -> String {
+    let manifest = read(&root().join("Cargo.toml"));
+    let table = manifest
+        .split("[workspace.package]")
+        .nth(1)
+        .expect("the root has the table");
+    let opening = format!("\n{name} = \"");
+    let value = table.split(&opening).nth(1).expect("the table has the field");
+    value.chars().take_while(|char| *char != '"').collect()
 }
 
 #[test]

@@ -21,7 +21,7 @@ const CARD: [(&str, &[&str]); 7] = [
             "attached-runtime",
         ],
     ),
-    ("axum", &["http-app", "longpoll-bridge", "attached-runtime"]),
+    ("axum", &["http-app", "ws-server", "longpoll-bridge"]),
     ("tungstenite", &["ws-server"]),
     ("serde", &["ws-server"]),
     ("serde_json", &["http-app", "ws-server", "longpoll-bridge"]),

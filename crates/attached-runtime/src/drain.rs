@@ -50,7 +50,7 @@ impl Conductor {
         let hooks = clock
             .unless_now(app.run_hooks())
             .await
-            .unwrap_or_else(|| Arc::<[HookReport]>::default());
+            .unwrap_or_else(Arc::<[HookReport]>::default);
         // The hook that asks the WebSocket server may have been cut; asking again has no effect.
         ws.stop_async();
         app.begin_drain();
