@@ -1,7 +1,6 @@
-//! The hub: all sessions, all rooms, and the one path on which messages are published.
+//! The hub: what all sessions of a server share, and where it is asked to stop.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -9,17 +8,14 @@ use core_executor::{RunningServer, Spawner};
 
 use crate::config::{WsConfig, or_unlimited};
 use crate::dispatch::{Dispatch, guarded_value};
-use crate::encoded::Encoded;
 use crate::error::WsError;
 use crate::handlers::Handlers;
 use crate::handshake::HandshakeRequest;
 use crate::message::JsonMessage;
 use crate::metrics::WsMetrics;
 use crate::origin::check_origin;
-use crate::outbox::{OutboxPolicy, SendOutcome};
 use crate::peer::Peer;
 use crate::refusal::Refusal;
-use crate::relay::Target;
 use crate::rooms::Tables;
 use crate::session::Session;
 use crate::tally::Tally;
@@ -48,36 +44,6 @@ struct Running {
     spawner: Spawner,
 }
 
-/// What became of a published message among the local sessions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Published {
-    /// Sessions in whose outbox it waits.
-    pub delivered: u64,
-    /// Sessions whose outbox was full; each loss is counted.
-    pub dropped: u64,
-    /// Sessions that were closing.
-    pub closing: u64,
-}
-
-impl Published {
-    fn count(&mut self, outcome: SendOutcome) {
-        match outcome {
-            SendOutcome::Queued => self.delivered += 1,
-            SendOutcome::Dropped => self.dropped += 1,
-            SendOutcome::Closed => self.closing += 1,
-        }
-    }
-}
-
-/// One message on its way to many.
-struct Publication<'a> {
-    target: Target<'a>,
-    except: Option<&'a Session>,
-    message: Encoded,
-    policy: OutboxPolicy,
-}
-
 impl Hub {
     pub(crate) fn new(config: WsConfig) -> Self {
         let metrics = WsMetrics::new();
@@ -91,191 +57,6 @@ impl Hub {
             listener: Mutex::default(),
             tally: Tally::default(),
         }))
-    }
-
-    /// Sends a framed message to the members of a room and to the relays.
-    ///
-    /// The message is framed once and shared by all. A member whose outbox is full is treated by the server's
-    /// outbox policy. Cancel safe: all of it happens in one step.
-    ///
-    /// # Errors
-    /// The name of the room is empty or too long.
-    pub async fn publish(&self, room: &str, message: impl Into<Encoded>) -> Result<Published, WsError> {
-        self.publish_with(room, message, self.config().outbox.policy)
-            .await
-    }
-
-    /// The same under an outbox policy of its own.
-    ///
-    /// # Errors
-    /// The name of the room is empty or too long.
-    pub async fn publish_with(
-        &self,
-        room: &str,
-        message: impl Into<Encoded>,
-        policy: OutboxPolicy,
-    ) -> Result<Published, WsError> {
-        self.send_out(Publication {
-            target: Target::Room(room),
-            except: None,
-            message: message.into(),
-            policy,
-        })
-        .await
-    }
-
-    /// Sends a framed message to the members of a room but one, and to the relays.
-    ///
-    /// # Errors
-    /// The name of the room is empty or too long.
-    pub async fn publish_except(
-        &self,
-        room: &str,
-        except: &Session,
-        message: impl Into<Encoded>,
-    ) -> Result<Published, WsError> {
-        let policy = self.config().outbox.policy;
-        let (target, except) = (Target::Room(room), Some(except));
-        self.send_out(Publication {
-            target,
-            except,
-            message: message.into(),
-            policy,
-        })
-        .await
-    }
-
-    /// Sends a text message to a room; see [`publish`](Self::publish).
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub async fn broadcast_text_to_room(
-        &self,
-        room: &str,
-        text: impl AsRef<str>,
-    ) -> Result<Published, WsError> {
-        self.publish(room, Encoded::text(text)).await
-    }
-
-    /// Sends a binary message to a room; see [`publish`](Self::publish).
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub async fn broadcast_binary_to_room(
-        &self,
-        room: &str,
-        body: impl AsRef<[u8]>,
-    ) -> Result<Published, WsError> {
-        self.publish(room, Encoded::binary(body)).await
-    }
-
-    /// Sends an envelope to a room; see [`publish`](Self::publish).
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub async fn broadcast_json_to_room(
-        &self,
-        room: &str,
-        message: &JsonMessage,
-    ) -> Result<Published, WsError> {
-        self.publish(room, Encoded::json(message)).await
-    }
-
-    /// Sends a framed message to every session and to the relays.
-    ///
-    /// # Errors
-    /// None today; a broker behind the relays may have some.
-    pub async fn broadcast(&self, message: impl Into<Encoded>) -> Result<Published, WsError> {
-        let policy = self.config().outbox.policy;
-        self.send_out(Publication {
-            target: Target::All,
-            except: None,
-            message: message.into(),
-            policy,
-        })
-        .await
-    }
-
-    /// Sends a framed message to every session but one, and to the relays.
-    ///
-    /// # Errors
-    /// As [`broadcast`](Self::broadcast).
-    pub async fn broadcast_except(
-        &self,
-        except: &Session,
-        message: impl Into<Encoded>,
-    ) -> Result<Published, WsError> {
-        let policy = self.config().outbox.policy;
-        let (target, except) = (Target::All, Some(except));
-        self.send_out(Publication {
-            target,
-            except,
-            message: message.into(),
-            policy,
-        })
-        .await
-    }
-
-    /// Sends a text message to every session; see [`broadcast`](Self::broadcast).
-    ///
-    /// # Errors
-    /// As [`broadcast`](Self::broadcast).
-    pub async fn broadcast_text(&self, text: impl AsRef<str>) -> Result<Published, WsError> {
-        self.broadcast(Encoded::text(text)).await
-    }
-
-    /// Sends a binary message to every session; see [`broadcast`](Self::broadcast).
-    ///
-    /// # Errors
-    /// As [`broadcast`](Self::broadcast).
-    pub async fn broadcast_binary(&self, body: impl AsRef<[u8]>) -> Result<Published, WsError> {
-        self.broadcast(Encoded::binary(body)).await
-    }
-
-    /// Sends an envelope to every session; see [`broadcast`](Self::broadcast).
-    ///
-    /// # Errors
-    /// As [`broadcast`](Self::broadcast).
-    pub async fn broadcast_json(&self, message: &JsonMessage) -> Result<Published, WsError> {
-        self.broadcast(Encoded::json(message)).await
-    }
-
-    /// The one path of every publication: local sessions, counts, relays.
-    async fn send_out(&self, publication: Publication<'_>) -> Result<Published, WsError> {
-        let Publication {
-            target,
-            except,
-            message,
-            policy,
-        } = publication;
-        let mut published = Published::default();
-        let mut deliver = |session: &Session| {
-            if except != Some(session) {
-                published.count(session.send_with(message.clone(), policy));
-            }
-        };
-        match target {
-            Target::All => self.tables().for_each_session(deliver),
-            Target::Room(name) => {
-                self.check_room_name(name)?;
-                if let Some(room) = self.tables().room(name) {
-                    room.for_each(&mut deliver);
-                }
-            }
-        }
-        self.relay(target, &message);
-        Ok(published)
-    }
-
-    fn relay(&self, target: Target<'_>, message: &Encoded) {
-        let Some(running) = self.running() else {
-            return;
-        };
-        for relay in &running.handlers.relays {
-            if catch_unwind(AssertUnwindSafe(|| relay.broadcast(target, message))).is_err() {
-                self.metrics().panicked();
-            }
-        }
     }
 
     /// Sessions that are registered.

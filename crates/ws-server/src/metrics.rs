@@ -119,6 +119,16 @@ impl WsMetrics {
             .try_for_each(|collector| registry.register(collector))
     }
 
+    /// Messages received so far.
+    pub fn messages_received(&self) -> u64 {
+        self.messages_in.get()
+    }
+
+    /// Messages written so far.
+    pub fn messages_sent(&self) -> u64 {
+        self.messages_out.get()
+    }
+
     pub(crate) fn closed(&self, by: ClosedBy) {
         self.connections_active.dec();
         self.closes.with_label_values(&[by.as_str()]).inc();

@@ -3,35 +3,34 @@
 //! At each wake-up it handles every frame that is ready and then writes once. It always reads, so control frames are
 //! answered while a handler runs; a data message that comes meanwhile waits, and reading stops until it has its turn.
 
+mod ending;
+mod reading;
+mod writing;
+
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use core_executor::IoStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::attachment::Attachment;
-use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
+use crate::close::{CloseInfo, ClosedBy, close_code};
 use crate::closing::{Closing, Farewell};
-use crate::codec::{Decoder, Event, Incoming, PeerClose, Violation, ping_frame, pong_frame};
+use crate::codec::{Decoder, Incoming, ping_frame};
 use crate::config::{WsConfig, or_unlimited};
 use crate::dispatch::{Dispatch, Panicked};
 use crate::error::SessionError;
 use crate::heartbeat::{Beat, Heartbeat};
-use crate::outbox::Interest;
+use crate::metrics::WsMetrics;
+use crate::outbox::{Interest, Outbox};
 use crate::registry::{Ending, Outcome};
-use crate::scratch::with_scratch;
 use crate::writer::Writer;
 
 /// Rounds of reading, handling and writing before other tasks of the worker get their turn.
 const ROUNDS: usize = 8;
-/// Messages handled before what they caused is written.
-const MESSAGES_PER_WRITE: usize = 64;
-
 /// Carries a session over `stream` until both have ended. `early` are bytes that came right behind the handshake.
 pub(crate) async fn run(stream: IoStream, early: Bytes, attachment: Attachment) {
     attachment
@@ -99,9 +98,17 @@ impl Connection {
         self.attachment.session().hub().config()
     }
 
+    fn metrics(&self) -> &WsMetrics {
+        self.attachment.session().hub().metrics()
+    }
+
+    fn outbox(&self) -> &Outbox {
+        self.attachment.session().outbox()
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         for _ in 0..ROUNDS {
-            if self.attachment.session().outbox().has_ended() {
+            if self.outbox().has_ended() {
                 self.stream = None;
                 return Poll::Ready(Ending::cut());
             }
@@ -140,10 +147,8 @@ impl Connection {
             messages,
             close_version: self.close_seen,
         };
-        self.attachment.session().outbox().sleep(interest, context)
+        self.outbox().sleep(interest, context)
     }
-
-    // ---- handlers ------------------------------------------------------------------------------------------------
 
     /// Lets the running handler go on, then the message that waits. Returns whether a message was finished.
     fn handle(&mut self, context: &mut Context<'_>) -> bool {
@@ -179,14 +184,14 @@ impl Connection {
 
     /// The session closes: a message that was read is not handled, and the peer may never learn that.
     fn unhandled(&self) {
-        self.attachment.session().hub().metrics().messages_unhandled.inc();
+        self.metrics().messages_unhandled.inc();
     }
 
     /// We said, or are about to say, the first Close: what the peer still sends is not for the handlers any more.
     fn refuses_messages(&self) -> bool {
         match &self.closing {
             Some(closing) => !closing.is_answer(),
-            None => self.attachment.session().outbox().is_closing(),
+            None => self.outbox().is_closing(),
         }
     }
 
@@ -197,287 +202,6 @@ impl Connection {
             self.request_close(info, Farewell::Await);
         }
     }
-
-    // ---- reading -------------------------------------------------------------------------------------------------
-
-    /// A message waits, or the peer does not take what it has caused already.
-    fn may_read(&self) -> bool {
-        self.stream.is_some() && self.waiting.is_none() && !self.is_congested()
-    }
-
-    /// More than half of the outbox waits for a socket that takes nothing: what the peer asks for can wait with it.
-    fn is_congested(&self) -> bool {
-        self.is_blocked && self.closing.is_none() && {
-            let limits = self.config().outbox;
-            self.attachment.session().outbox().is_half_full(&limits)
-        }
-    }
-
-    fn read(&mut self, context: &mut Context<'_>) -> bool {
-        if !self.may_read() {
-            return false;
-        }
-        if !self.backlog.is_empty() {
-            let mut backlog = std::mem::take(&mut self.backlog);
-            let used = self.decode(&mut backlog, context);
-            if used < backlog.len() {
-                backlog.advance(used);
-                self.backlog = backlog;
-            }
-            return true;
-        }
-        with_scratch(|scratch| self.read_socket(scratch, context))
-    }
-
-    fn read_socket(&mut self, scratch: &mut [u8], context: &mut Context<'_>) -> bool {
-        let Some(stream) = &mut self.stream else {
-            return false;
-        };
-        let mut buffer = ReadBuf::new(scratch);
-        match Pin::new(stream).poll_read(context, &mut buffer) {
-            Poll::Pending => return false,
-            Poll::Ready(Err(error)) => self.failed(error),
-            Poll::Ready(Ok(())) => {
-                let length = buffer.filled().len();
-                if length == 0 {
-                    self.end_of_stream();
-                } else {
-                    self.heartbeat.heard(now());
-                    self.attachment
-                        .session()
-                        .hub()
-                        .metrics()
-                        .bytes_in
-                        .inc_by(length as u64);
-                    let used = self.decode(&mut scratch[..length], context);
-                    self.backlog = BytesMut::from(&scratch[used..length]);
-                }
-            }
-        }
-        true
-    }
-
-    /// Decodes and handles until the input is used up or a message has to wait. Returns how much was used.
-    fn decode(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
-        let (mut used, mut messages) = (0, 0);
-        while used < input.len() && self.may_read() {
-            match self.decoder.decode(&mut input[used..]) {
-                Ok((taken, event)) => {
-                    used += taken;
-                    if let Some(event) = event {
-                        self.on_event(event, context);
-                        messages += 1;
-                    }
-                }
-                Err(violation) => {
-                    self.violated(violation);
-                    return input.len();
-                }
-            }
-            if messages == MESSAGES_PER_WRITE {
-                messages = 0;
-                self.watch_outbox();
-                self.write(context);
-            }
-        }
-        used
-    }
-
-    fn on_event(&mut self, event: Event, context: &mut Context<'_>) {
-        match event {
-            Event::Message(_) if self.refuses_messages() => self.unhandled(),
-            Event::Message(message) if self.handling.is_some() => self.waiting = Some(message),
-            Event::Message(message) => self.begin_handling(message, context),
-            Event::Ping(payload) => {
-                let answers = self.config().auto_ping_pong && !self.close_is_queued();
-                if answers {
-                    self.writer.push_pong(pong_frame(&payload));
-                }
-            }
-            Event::Pong => {}
-            Event::Close(close) => self.peer_closed(close),
-        }
-    }
-
-    fn close_is_queued(&self) -> bool {
-        self.closing.as_ref().is_some_and(Closing::is_queued)
-    }
-
-    fn violated(&mut self, violation: Violation) {
-        let Violation { code, rule } = violation;
-        let code = u16::from(code);
-        self.error.get_or_insert(SessionError::Protocol { code, rule });
-        self.request_close(CloseInfo::new(code, rule, ClosedBy::Error), Farewell::HangUp);
-    }
-
-    fn peer_closed(&mut self, close: Option<PeerClose>) {
-        if let Some(closing) = &mut self.closing {
-            closing.answered();
-            return;
-        }
-        let (code, reason) = close.map_or((None, String::new()), |close| (Some(close.code), close.reason));
-        let info = CloseInfo::new(code.unwrap_or(close_code::NO_STATUS), reason, ClosedBy::Peer);
-        self.request_close(info, Farewell::Answer);
-    }
-
-    // ---- closing -------------------------------------------------------------------------------------------------
-
-    /// Notices a wish to close that came through the session, and carries it out unless a handler is waited for.
-    fn watch_outbox(&mut self) {
-        let outbox = self.attachment.session().outbox();
-        if outbox.close_version() == self.close_seen && self.handler_until.is_none() {
-            return;
-        }
-        let (request, version) = outbox.close_request();
-        self.close_seen = version;
-        let Some(request) = request else {
-            return;
-        };
-        if request.discard {
-            let gone = self.writer.discard();
-            self.attachment.abandoned(gone);
-        }
-        self.handler_until = request.handler_until.filter(|_| self.handling.is_some());
-        if self.handler_until.is_none() {
-            self.attachment.session().outbox().seal();
-            self.begin_close(request.info, Farewell::Await);
-        }
-    }
-
-    /// Closes for a reason of the connection's own, at once.
-    fn request_close(&mut self, info: CloseInfo, farewell: Farewell) {
-        self.attachment
-            .session()
-            .request_close(CloseRequest::new(info.clone()));
-        self.attachment.session().outbox().seal();
-        self.close_seen = self.attachment.session().outbox().close_version();
-        self.handler_until = None;
-        self.begin_close(info, farewell);
-    }
-
-    fn begin_close(&mut self, info: CloseInfo, farewell: Farewell) {
-        if self.closing.is_none() && self.ended.is_none() {
-            self.closing = Some(Closing::new(info, farewell, now(), self.config().close_timeout));
-            // What waits will not be handled, and must not keep us from reading the peer's answer.
-            if self.refuses_messages() && self.waiting.take().is_some() {
-                self.unhandled();
-            }
-        }
-    }
-
-    /// The connection is over: the stream goes, a handler may run to its end.
-    fn over(&mut self, info: CloseInfo, outcome: Outcome) {
-        self.attachment
-            .session()
-            .request_close(CloseRequest::new(info.clone()));
-        self.attachment.session().outbox().seal();
-        self.close_seen = self.attachment.session().outbox().close_version();
-        self.backlog = BytesMut::new();
-        self.ended.get_or_insert((info, outcome));
-        self.stream = None;
-    }
-
-    fn end_of_stream(&mut self) {
-        match self.closing.as_ref().map(Closing::ending_without_peer) {
-            Some((info, outcome)) => self.over(info, outcome),
-            None => self.over(CloseInfo::gone("connection ended"), Outcome::Left),
-        }
-    }
-
-    fn failed(&mut self, error: io::Error) {
-        let is_ordinary = matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::NotConnected
-                | io::ErrorKind::UnexpectedEof
-        );
-        if !is_ordinary {
-            self.error.get_or_insert(SessionError::Io(error));
-        }
-        self.end_of_stream();
-    }
-
-    // ---- writing -------------------------------------------------------------------------------------------------
-
-    fn write(&mut self, context: &mut Context<'_>) {
-        loop {
-            self.refill();
-            let Some(stream) = &mut self.stream else {
-                return;
-            };
-            if self.writer.is_empty() {
-                break;
-            }
-            match self.writer.poll_write(stream, context) {
-                Poll::Pending => {
-                    self.is_blocked = true;
-                    return;
-                }
-                Poll::Ready(Err(error)) => return self.failed(error),
-                Poll::Ready(Ok(progress)) => {
-                    self.is_blocked = false;
-                    if progress.messages.messages > 0 {
-                        self.attachment.delivered(progress.messages);
-                    }
-                    self.attachment
-                        .session()
-                        .hub()
-                        .metrics()
-                        .bytes_out
-                        .inc_by(progress.bytes as u64);
-                    if let Some(closing) = &mut self.closing {
-                        closing.moved(now());
-                    }
-                }
-            }
-        }
-        self.is_blocked = false;
-        if let Some(stream) = &mut self.stream {
-            // Streams that buffer (TLS) go on flushing at the next wake-up; a failure shows at the next write.
-            let _ = Pin::new(stream).poll_flush(context);
-        }
-        self.written_all(context);
-    }
-
-    /// Takes what waits in the outbox, and the Close behind the last of it.
-    fn refill(&mut self) {
-        if self.close_is_queued() {
-            return;
-        }
-        let Self {
-            attachment, writer, ..
-        } = self;
-        let outbox = attachment.session().outbox();
-        outbox.take(writer.room(), |message| writer.push_message(&message));
-        if let Some(closing) = &mut self.closing
-            && outbox.is_empty()
-        {
-            self.writer.push_close(closing.frame());
-        }
-    }
-
-    /// Everything is out; if the Close is among it, the connection ends or waits for the peer.
-    fn written_all(&mut self, context: &mut Context<'_>) {
-        let Some(closing) = &mut self.closing else {
-            return;
-        };
-        if !closing.is_queued() {
-            return;
-        }
-        if closing.sent(now())
-            && let Some(stream) = &mut self.stream
-        {
-            // The FIN tells the peer that nothing follows; for TCP it is done at once.
-            let _ = Pin::new(stream).poll_shutdown(context);
-        }
-        if let Some((info, outcome)) = closing.ending_when_complete() {
-            self.over(info, outcome);
-        }
-    }
-
-    // ---- clock ---------------------------------------------------------------------------------------------------
 
     /// Does what is due and sets the timer for what comes next. Returns whether something was done.
     fn watch_clock(&mut self, context: &mut Context<'_>) -> bool {
@@ -520,7 +244,7 @@ impl Connection {
     }
 
     fn watch_closing_request(&mut self) {
-        let outbox = self.attachment.session().outbox();
+        let outbox = self.outbox();
         outbox.seal();
         let (request, version) = outbox.close_request();
         self.close_seen = version;

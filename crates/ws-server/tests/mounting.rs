@@ -1,5 +1,7 @@
 //! The upgrade as a service: in a plain axum router, under `axum::serve` and under our own loop; other transports.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 mod support;
 
 use std::net::SocketAddr;
@@ -148,7 +150,7 @@ fn another_transport_carries_a_session_with_the_same_handlers_rooms_and_order() 
             async {}
         });
     let server = TestServer::start(server);
-    let hub = server.hub.clone();
+    let hub = &server.hub;
     block_on(async {
         let peer = Peer::new(None, "/ws/poll?x=1", &http::HeaderMap::new());
         let mut poll = hub.open_session(peer, TransportKind::LongPoll).await.unwrap();

@@ -1,17 +1,21 @@
 //! A server on threads of its own, clients that never wait for ever, and a record of what callbacks saw.
 #![allow(dead_code, reason = "each test binary uses its part of this")]
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use core_executor::RuntimeExecutor;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::{Message, WebSocket};
-use ws_server::{CloseInfo, ClosedBy, Hub, RunningWsServer, Session, StopPlan, WsConfig, WsReport, WsServer};
+use ws_server::{
+    CloseInfo, ClosedBy, Encoded, Hub, JsonMessage, Relay, RunningWsServer, Session, StopPlan, Target,
+    WsConfig, WsReport, WsServer,
+};
 
 /// The longest any step of a test may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -316,6 +320,21 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "not in time: {what}");
         std::thread::yield_now();
+    }
+}
+
+/// Writes down what it hears.
+pub(crate) struct Listener(pub(crate) Arc<Mutex<Vec<String>>>);
+
+impl Relay for Listener {
+    fn session_message(&self, _: &Session, message: &JsonMessage) {
+        self.0.lock().unwrap().push(format!("relay {}", message.type_));
+        assert!(message.type_ != "relay.panic", "asked to");
+    }
+
+    fn broadcast(&self, target: Target<'_>, message: &Encoded) {
+        let text = message.as_text().unwrap_or("binary").to_owned();
+        self.0.lock().unwrap().push(format!("{target:?} {text}"));
     }
 }
 
