@@ -81,7 +81,7 @@ impl Hub {
 
     /// A session for a sender that cannot be answered, such as a single HTTP request: it is registered nowhere, so
     /// it has no `on_open` and no `on_close`, can join nothing, and every send to it answers
-    /// [`SendOutcome::Closed`].
+    /// [`SendOutcome::Closed`](crate::SendOutcome::Closed).
     pub fn detached_session(&self, peer: Peer) -> Session {
         let handlers = self.running().map(|running| running.handlers).unwrap_or_default();
         Session::detached(self, handlers, peer)

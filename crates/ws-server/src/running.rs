@@ -165,6 +165,7 @@ async fn end(hub: &Hub, listener: Option<&RunningServer>, plan: StopPlan) -> WsR
         left = report.left,
         cut_off = report.cut_off,
         undelivered = report.undelivered_messages,
+        cut_handlers = report.cut_handlers,
         "WebSocket server ended"
     );
     report

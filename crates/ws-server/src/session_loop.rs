@@ -225,7 +225,9 @@ impl Connection {
     fn do_due(&mut self, now: Instant) -> bool {
         if self.handler_until.is_some_and(|until| until <= now) {
             // The server stops and the handler has had its time.
-            self.handling = None;
+            if self.handling.take().is_some() {
+                self.attachment.session().hub().tally().count_cut_handler();
+            }
             self.handler_until = None;
             self.watch_closing_request();
             return true;

@@ -12,6 +12,7 @@ pub(crate) struct Tally {
     left: AtomicU64,
     cut: AtomicU64,
     undelivered: AtomicU64,
+    handlers: AtomicU64,
 }
 
 /// What a stop came to.
@@ -30,6 +31,9 @@ pub struct WsReport {
     pub cut_off: u64,
     /// Messages that were queued and not written.
     pub undelivered_messages: u64,
+    /// Handlers that were still running when their time was up and were dropped where they waited. Their sessions
+    /// got their Close all the same.
+    pub cut_handlers: u64,
 }
 
 impl Tally {
@@ -44,6 +48,10 @@ impl Tally {
         self.undelivered.fetch_add(undelivered, Ordering::SeqCst);
     }
 
+    pub(crate) fn count_cut_handler(&self) {
+        self.handlers.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub(crate) fn report(&self) -> WsReport {
         let read = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         let (closed_cleanly, unanswered) = (read(&self.clean), read(&self.unanswered));
@@ -55,6 +63,7 @@ impl Tally {
             left,
             cut_off,
             undelivered_messages: read(&self.undelivered),
+            cut_handlers: read(&self.handlers),
         }
     }
 }
