@@ -9,7 +9,7 @@ use attached_runtime::{
 };
 use axum::Json;
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 fn main() -> Result<ShutdownReport, RuntimeError> {
     let config = Config::from_env()?;
@@ -60,6 +60,17 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
         .run()
 }
 
-async fn status() -> Json<Value> {
-    Json(json!({ "status": "ok", "http": true, "websocket": true }))
+#[derive(Serialize)]
+struct Status {
+    status: &'static str,
+    http: bool,
+    websocket: bool,
+}
+
+async fn status() -> Json<Status> {
+    Json(Status {
+        status: "ok",
+        http: true,
+        websocket: true,
+    })
 }

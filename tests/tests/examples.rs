@@ -17,7 +17,10 @@ fn ends_well(mut example: Example) {
 #[test]
 fn minimal() {
     let example = Launch::new("minimal").start();
-    assert_eq!(http::get(example.http(), "/").text(), "HTTP and WebSocket are running");
+    assert_eq!(
+        http::get(example.http(), "/").text(),
+        "HTTP and WebSocket are running"
+    );
     let mut client = Client::connect(example.ws(), "/");
     client.send("hello");
     assert_eq!(client.text(), "echo: hello");
@@ -31,15 +34,22 @@ fn full_is_the_second_example_of_the_seed() {
     let http = example.http();
     assert_eq!(http::get(http, "/").status, 200);
     let status = http::get(http, "/status");
-    assert_eq!(status.text(), r#"{"http":true,"status":"ok","websocket":true}"#);
+    assert_eq!(status.text(), r#"{"status":"ok","http":true,"websocket":true}"#);
     assert_eq!(status.header("content-type"), Some("application/json"));
 
-    let (mut member, mut guest) = (Client::connect(example.ws(), "/chat"), Client::connect(example.ws(), "/"));
+    let (mut member, mut guest) = (
+        Client::connect(example.ws(), "/chat"),
+        Client::connect(example.ws(), "/"),
+    );
     assert_eq!(member.text(), "welcome");
     assert_eq!(guest.text(), "welcome");
     let join = r#"{"type":"room.join","payload":{}}"#;
     member.send(join);
-    assert_eq!(member.text(), format!("echo: {join}"), "the raw handler comes first");
+    assert_eq!(
+        member.text(),
+        format!("echo: {join}"),
+        "the raw handler comes first"
+    );
     assert_eq!(member.text(), "joined general");
 
     let poll = thread::spawn(move || http::get(http, "/ws/poll?session_id=room:general"));
@@ -61,10 +71,20 @@ fn full_is_the_second_example_of_the_seed() {
     assert_eq!(polled[0], expected);
 
     let sent = http::post(http, "/ws/send", r#"{"type":"chat.message","room":"general"}"#);
-    assert_eq!((sent.status, sent.text()), (202, r#"{"session_id":"room:general","status":"queued"}"#));
+    assert_eq!(
+        (sent.status, sent.text()),
+        (202, r#"{"session_id":"room:general","status":"queued"}"#)
+    );
     let metrics = http::get(example.metrics(), "/metrics");
-    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert!(metrics.text().contains("\nws_connections_active 2\n"), "{}", metrics.text());
+    assert_eq!(
+        metrics.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    assert!(
+        metrics.text().contains("\nws_connections_active 2\n"),
+        "{}",
+        metrics.text()
+    );
     ends_well(example);
 }
 
@@ -91,7 +111,10 @@ fn typed_messages() {
     let mut client = Client::connect(example.ws(), "/");
     for (sent, answered) in [
         (r#"{"type":"ping"}"#, "pong"),
-        (r#"{"type":"sum","payload":{"numbers":[1,2,3]}}"#, r#"{"payload":{"total":6},"type":"sum.result"}"#),
+        (
+            r#"{"type":"sum","payload":{"numbers":[1,2,3]}}"#,
+            r#"{"payload":{"total":6},"type":"sum.result"}"#,
+        ),
         (
             r#"{"type":"sum","payload":{"numbers":[9223372036854775807,1]}}"#,
             r#"{"payload":{"problem":"too large"},"type":"sum.problem"}"#,
@@ -119,7 +142,10 @@ fn long_polling() {
         assert_eq!(client.text(), "hello");
         thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(waiting.join().expect("answered").json()[0]["payload"]["text"], "hello");
+    assert_eq!(
+        waiting.join().expect("answered").json()[0]["payload"]["text"],
+        "hello"
+    );
     let body = r#"{"type":"chat.message","room":"general","payload":{"text":"hi"}}"#;
     assert_eq!(http::post(http, "/ws/send", body).status, 202);
     loop {
@@ -139,10 +165,17 @@ fn long_polling() {
 fn metrics() {
     let example = Launch::new("metrics").set("METRICS_PREFIX", "vix").start();
     http::get(example.http(), "/");
-    for page in [http::get(example.http(), "/metrics"), http::get(example.metrics(), "/metrics")] {
+    for page in [
+        http::get(example.http(), "/metrics"),
+        http::get(example.metrics(), "/metrics"),
+    ] {
         assert_eq!(page.status, 200);
         assert!(page.text().contains("\nvix_visits_total 1\n"), "{}", page.text());
-        assert!(page.text().contains("\nvix_ws_connections_total 0\n"), "{}", page.text());
+        assert!(
+            page.text().contains("\nvix_ws_connections_total 0\n"),
+            "{}",
+            page.text()
+        );
     }
     ends_well(example);
 }
@@ -181,15 +214,24 @@ fn standalone_ws() {
 fn standalone_http() {
     let mut example = Launch::new("standalone_http").start();
     assert!(example.addresses().ws.is_none());
-    assert_eq!(http::get(example.http(), "/api/users/ada").text(), r#"{"name":"ada"}"#);
+    assert_eq!(
+        http::get(example.http(), "/api/users/ada").text(),
+        r#"{"name":"ada"}"#
+    );
     assert_eq!(example.terminate(), Some(0));
-    assert!(example.all_lines().iter().any(|line| line == "bye"), "the hook ran");
+    assert!(
+        example.all_lines().iter().any(|line| line == "bye"),
+        "the hook ran"
+    );
 }
 
 #[test]
 fn embed_in_tokio_main() {
     let mut example = Launch::new("embed_in_tokio_main").start();
-    assert_eq!(http::get(example.http(), "/").text(), "on a runtime of somebody else");
+    assert_eq!(
+        http::get(example.http(), "/").text(),
+        "on a runtime of somebody else"
+    );
     let mut client = Client::connect(example.ws(), "/");
     client.send("hello");
     assert_eq!(client.text(), "echo: hello");
@@ -204,7 +246,11 @@ fn mailboxes() {
     let example = Launch::new("mailboxes").start();
     let refused = http::get(example.http(), "/ws/poll?session_id=lp-mine");
     assert_eq!(refused.status, 403);
-    assert!(refused.json()["error"].as_str().is_some_and(|hint| hint.contains("LONGPOLL_OPEN_MAILBOXES")));
+    assert!(
+        refused.json()["error"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("LONGPOLL_OPEN_MAILBOXES"))
+    );
     ends_well(example);
 }
 
@@ -218,10 +264,16 @@ fn bench_server() {
     assert_eq!(echo.message(), Message::text("text"));
     echo.send_binary(&[0, 255]);
     assert_eq!(echo.message(), Message::binary(vec![0, 255]));
-    let (mut one, mut two) = (Client::connect(example.ws(), "/room"), Client::connect(example.ws(), "/room"));
+    let (mut one, mut two) = (
+        Client::connect(example.ws(), "/room"),
+        Client::connect(example.ws(), "/room"),
+    );
     one.send("both");
     assert_eq!((one.text(), two.text()), ("both".to_owned(), "both".to_owned()));
-    assert!(echo.is_silent_for(Duration::from_millis(200)), "only the room hears the room");
+    assert!(
+        echo.is_silent_for(Duration::from_millis(200)),
+        "only the room hears the room"
+    );
     ends_well(example);
 }
 
@@ -244,7 +296,10 @@ fn lab() {
     assert_eq!(http::get(lab.http(), "/broadcast?size=2&n=3").json()["sent"], 3);
     assert_eq!([other.text(), other.text(), other.text()], ["xx"; 3]);
     other.send(r#"{"type":"close","payload":{"code":4001,"reason":"asked"}}"#);
-    assert_eq!(other.text(), r#"echo: {"type":"close","payload":{"code":4001,"reason":"asked"}}"#);
+    assert_eq!(
+        other.text(),
+        r#"echo: {"type":"close","payload":{"code":4001,"reason":"asked"}}"#
+    );
     assert_eq!(other.closed(), (4001, "asked".to_owned()));
     let mut thrown = Client::connect(lab.ws(), "/");
     thrown.send(r#"{"type":"throw"}"#);
@@ -254,7 +309,15 @@ fn lab() {
 
     let events = http::get(lab.http(), "/events").json();
     let count = |name: &str| events[name].as_u64().expect("a counter");
-    assert_eq!((count("opens"), count("closes"), count("upgraded"), count("handler_panics")), (3, 2, 3, 1));
+    assert_eq!(
+        (
+            count("opens"),
+            count("closes"),
+            count("upgraded"),
+            count("handler_panics")
+        ),
+        (3, 2, 3, 1)
+    );
     // This request's own connection is the one that is still open.
     assert_eq!(count("accepted"), count("closed") + count("upgraded") + 1);
     assert_eq!(http::get(lab.http(), "/slow?ms=10").text(), "slow");
@@ -278,6 +341,9 @@ fn every_example_has_a_test_here() {
         .collect();
     assert!(listed.len() >= 12);
     for name in listed {
-        assert!(here.contains(&format!("Launch::new(\"{name}\")")), "{name} is not started by any test");
+        assert!(
+            here.contains(&format!("Launch::new(\"{name}\")")),
+            "{name} is not started by any test"
+        );
     }
 }

@@ -37,7 +37,12 @@ pub struct ShutdownReport {
 impl ShutdownReport {
     /// Whether everything ended by itself: every Close was sent and every answer given within the deadline.
     pub fn is_clean(&self) -> bool {
-        self.requests_cut == 0 && self.websocket.cut_off == 0 && self.executor.is_clean()
+        let WsReport {
+            cut_off,
+            cut_handlers,
+            ..
+        } = self.websocket;
+        self.requests_cut == 0 && cut_off == 0 && cut_handlers == 0 && self.executor.is_clean()
     }
 
     /// The exit code of the process: 0 = every Close was sent and every answer given within the deadline, whether or
@@ -66,6 +71,7 @@ impl fmt::Display for ShutdownReport {
             unanswered,
             cut_off,
             undelivered_messages,
+            cut_handlers,
             ..
         } = &self.websocket;
         let StopReport {
@@ -78,7 +84,7 @@ impl fmt::Display for ShutdownReport {
             out,
             "stopped in {:?} ({:?}): requests {} answered, {} cut; polls {} answered; sessions {sessions}: \
              {closed_cleanly} closed, {unanswered} without the peer's answer, {cut_off} cut, \
-             {undelivered_messages} messages undelivered; tasks {cut_tasks} cut, workers {stuck_workers} stuck, \
+             {undelivered_messages} messages undelivered, {cut_handlers} handlers cut; tasks {cut_tasks} cut, workers {stuck_workers} stuck, \
              blocking closures {stuck_blocking} stuck{}",
             self.took,
             self.cause,
