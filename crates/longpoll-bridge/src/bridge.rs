@@ -109,7 +109,7 @@ impl LongPollBridge {
         if self.shared.sweeps.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let sweeping = sweeper::run(Arc::clone(&self.shared), spawner.shutdown_signal());
+        let sweeping = sweeper::run(self.share(), spawner.shutdown_signal());
         spawner.spawn_service(sweeping).map_err(|error| {
             self.shared.sweeps.store(false, Ordering::Release);
             BridgeError::Executor(error)
@@ -148,6 +148,10 @@ impl LongPollBridge {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub(crate) fn share(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 }
 

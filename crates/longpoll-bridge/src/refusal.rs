@@ -1,5 +1,7 @@
 //! What an HTTP client is told when it does not get what it asked for: a status and `{"error":text}`, at most 200 bytes.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -138,17 +140,13 @@ impl Refusal {
         }
     }
 
-    fn text(&self) -> String {
-        match self {
-            Self::WrongType { field, expected } => format!("'{field}' must be {expected}"),
-            Self::Duplicate { field } => format!("'{field}' comes twice"),
-            fixed => fixed.fixed_text().to_owned(),
-        }
-    }
-
-    fn fixed_text(&self) -> &'static str {
-        match self {
+    fn text(&self) -> Cow<'static, str> {
+        let fixed = match self {
+            Self::WrongType { field, expected } => return format!("'{field}' must be {expected}").into(),
+            Self::Duplicate { field } => return format!("'{field}' comes twice").into(),
             Self::NotAttached => "long-polling bridge not attached",
+            // The server's own words are in its own answer.
+            Self::Denied(_) => "refused",
             Self::Query => "invalid query",
             Self::Max => "'max' must be a whole number",
             Self::MailboxName => "malformed session_id",
@@ -166,11 +164,11 @@ impl Refusal {
             Self::NotAnObject => "JSON body must be an object",
             Self::MissingType => "missing 'type' field",
             Self::TooDeep => "JSON body is nested too deeply",
-            Self::HandlersTooSlow => "the message was not handled in time",
+            Self::HandlersTooSlow => "the request was not handled in time",
             Self::HandlerPanicked => "a handler failed",
             Self::NotRunning => "the WebSocket server is not running",
-            Self::WrongType { .. } | Self::Duplicate { .. } | Self::Denied(_) => "refused",
-        }
+        };
+        fixed.into()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::bridge::Shared;
 use crate::resolver::{BROADCAST, room_mailbox};
 
 /// Marks the session of a `POST /ws/send`: its message is in its mailbox already when the relays hear of it.
-pub(crate) struct Posted;
+pub(crate) struct AlreadyQueued;
 
 /// Queues what sessions say and what is broadcast, into mailboxes that are there.
 ///
@@ -44,7 +44,7 @@ impl MailboxRelay {
 
 impl Relay for MailboxRelay {
     fn session_message(&self, session: &Session, message: &JsonMessage) {
-        if session.transport() == TransportKind::Detached && session.data::<Posted>().is_some() {
+        if session.transport() == TransportKind::Detached && session.data::<AlreadyQueued>().is_some() {
             return;
         }
         match message.room.as_str() {
@@ -80,7 +80,7 @@ fn envelope(message: &Encoded, room: Option<&str>, shared: &Shared) -> String {
     let max_depth = shared.hub().map_or(0, |hub| hub.config().max_json_depth);
     let wrapped = match message.as_text() {
         Some(text) => match JsonMessage::parse(text, max_depth) {
-            Some(envelope) => return without_default_kind(envelope).to_text(),
+            Some(envelope) => return as_it_was(envelope, text).to_text(),
             None => JsonMessage::new("text", &TextPayload { text }),
         },
         None => JsonMessage::new(
@@ -96,9 +96,9 @@ fn envelope(message: &Encoded, room: Option<&str>, shared: &Shared) -> String {
         .to_text()
 }
 
-/// Broadcasts carry no kind; reading one fills in the default, which says nothing.
-fn without_default_kind(mut envelope: JsonMessage) -> JsonMessage {
-    if envelope.kind == "event" {
+/// Broadcasts carry no kind unless they were given one; reading fills in the default.
+fn as_it_was(mut envelope: JsonMessage, text: &str) -> JsonMessage {
+    if envelope.kind == "event" && !text.contains(r#""kind""#) {
         envelope.kind.clear();
     }
     envelope

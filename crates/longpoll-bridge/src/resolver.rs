@@ -1,7 +1,5 @@
 //! Which mailbox a request means, and whether it may have it.
 
-use std::fmt;
-
 use crate::refusal::Refusal;
 
 /// The mailbox of who names none; it gets what is for everybody.
@@ -91,12 +89,6 @@ impl MailboxName {
             Self::Open(_) | Self::Room(_) if open_mailboxes => Ok(Access::MadeWhenNew),
             Self::Open(_) | Self::Room(_) => Err(Refusal::MailboxesClosed),
         }
-    }
-}
-
-impl fmt::Display for MailboxName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
     }
 }
 

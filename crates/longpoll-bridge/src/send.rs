@@ -10,7 +10,7 @@ use ws_server::{Encoded, Hub, Peer, WsError};
 use crate::bridge::Shared;
 use crate::posted::Posted;
 use crate::refusal::Refusal;
-use crate::relay;
+use crate::relay::AlreadyQueued;
 
 #[derive(Serialize)]
 struct Queued<'a> {
@@ -34,7 +34,7 @@ impl Shared {
             .await
             .map_err(|error| refused_by_hub(&error))?;
         let session = hub.detached_session(peer);
-        session.insert_data(relay::Posted);
+        session.insert_data(AlreadyQueued);
         hub.dispatch(&session, message)
             .await
             .map_err(|error| refused_by_hub(&error))?;

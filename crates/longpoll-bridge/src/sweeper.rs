@@ -37,8 +37,26 @@ fn pause(ttl: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::pause;
+    use super::{pause, run};
+    use crate::{LongPollBridge, LongPollConfig};
+    use core_executor::RuntimeExecutor;
     use std::time::Duration;
+
+    #[test]
+    fn it_stops_when_a_shutdown_is_asked_for() {
+        let executor = RuntimeExecutor::with_threads(1).unwrap();
+        let bridge = LongPollBridge::new(LongPollConfig::default());
+        let sweeping = run(bridge.share(), executor.shutdown_signal());
+        let sweeping = executor.spawner().spawn(sweeping).unwrap();
+        executor.shutdown_handle().request_stop();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let stopped =
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), sweeping).await });
+        stopped.expect("it stops by itself").expect("it has not been cut");
+    }
 
     #[test]
     fn a_short_life_is_looked_at_more_often() {

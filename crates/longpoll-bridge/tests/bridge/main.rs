@@ -1,0 +1,10 @@
+//! The bridge over real sockets: the real WebSocket server, the real router, raw HTTP clients.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod life;
+mod metrics;
+mod polling;
+mod refusals;
+mod rooms;
+mod sending;
+mod support;
