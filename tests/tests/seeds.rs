@@ -1,7 +1,9 @@
 //! What the two seeds say, sentence by sentence, and the test that shows each.
 //!
 //! A statement that we improved on purpose names the words under which `docs/from-vix.md` or `docs/from-restinio.md`
-//! says why. Long because it is a table.
+//! says why.
+//!
+//! Long because it is a table.
 
 use std::path::{Path, PathBuf};
 
@@ -17,27 +19,27 @@ struct Statement {
 const ATTACHED_RUNTIME: &[Statement] = &[
     Statement {
         says: "AttachedRuntime runs one HTTP app and one WebSocket server together",
-        shown_by: &["tests/tests/attached.rs::both_servers_run_from_the_start_on_one_executor"],
+        shown_by: &["tests/tests/attached/start.rs::both_servers_run_from_the_start_on_one_executor"],
         improved: None,
     },
     Statement {
         says: "both run on one shared RuntimeExecutor",
         shown_by: &[
-            "tests/tests/attached.rs::both_servers_run_from_the_start_on_one_executor",
+            "tests/tests/attached/start.rs::both_servers_run_from_the_start_on_one_executor",
             "tests/tests/settings.rs::worker_threads",
         ],
         improved: None,
     },
     Statement {
         says: "it starts the WebSocket server itself, at once",
-        shown_by: &["tests/tests/attached.rs::both_servers_run_from_the_start_on_one_executor"],
+        shown_by: &["tests/tests/attached/start.rs::both_servers_run_from_the_start_on_one_executor"],
         improved: Some("`start` binds every listener, then serves."),
     },
     Statement {
         says: "it registers a shutdown callback on the HTTP app",
         shown_by: &[
-            "tests/tests/attached.rs::stopping_only_the_websocket_server_from_its_own_callback_leaves_http_running",
-            "tests/tests/attached.rs::the_order_of_the_end_is_hook_then_sessions_then_executor",
+            "tests/tests/attached/asking.rs::stopping_only_the_websocket_server_from_its_own_callback_leaves_http_running",
+            "tests/tests/attached/end.rs::the_order_of_the_end_is_hook_then_sessions_then_executor",
         ],
         improved: None,
     },
@@ -45,7 +47,7 @@ const ATTACHED_RUNTIME: &[Statement] = &[
         says: "the HTTP shutdown callback asks WebSocket to stop without blocking",
         shown_by: &[
             "crates/http-app/tests/life.rs::asking_never_blocks_takes_effect_once_and_leaves_the_application_answering",
-            "crates/ws-server/tests/stop.rs::stop_async_from_every_callback_refuses_new_sessions_and_keeps_the_others",
+            "crates/ws-server/tests/asking.rs::stop_async_from_every_callback_refuses_new_sessions_and_keeps_the_others",
         ],
         improved: None,
     },
@@ -59,7 +61,7 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     },
     Statement {
         says: "the destructor cleans up when the user forgets to",
-        shown_by: &["tests/tests/attached.rs::dropping_asks_detaches_and_the_end_still_comes"],
+        shown_by: &["tests/tests/attached/end.rs::dropping_asks_detaches_and_the_end_still_comes"],
         improved: Some("The destructor calls `finalize_shutdown()`."),
     },
     Statement {
@@ -72,7 +74,7 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     },
     Statement {
         says: "the constructor takes app, ws and executor",
-        shown_by: &["tests/tests/attached.rs::both_servers_run_from_the_start_on_one_executor"],
+        shown_by: &["tests/tests/attached/start.rs::both_servers_run_from_the_start_on_one_executor"],
         improved: None,
     },
     Statement {
@@ -82,13 +84,13 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     },
     Statement {
         says: "app.run(8080) is the blocking run loop",
-        shown_by: &["tests/tests/attached.rs::run_blocks_until_a_handle_asks"],
+        shown_by: &["tests/tests/attached/end.rs::run_blocks_until_a_handle_asks"],
         improved: Some("`app.run(8080)` is the run loop."),
     },
     Statement {
         says: "HTTP runs on its port, by default 8080",
         shown_by: &[
-            "tests/tests/attached.rs::the_defaults_are_the_documented_ports",
+            "tests/tests/attached/start.rs::the_defaults_are_the_documented_ports",
             "tests/tests/settings.rs::hosts_and_ports",
         ],
         improved: None,
@@ -96,7 +98,7 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     Statement {
         says: "WebSocket runs on its own configured port, by default 9090",
         shown_by: &[
-            "tests/tests/attached.rs::the_defaults_are_the_documented_ports",
+            "tests/tests/attached/start.rs::the_defaults_are_the_documented_ports",
             "tests/tests/settings.rs::hosts_and_ports",
         ],
         improved: None,
@@ -116,24 +118,24 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     },
     Statement {
         says: "WebSocket serves before the HTTP run loop begins",
-        shown_by: &["tests/tests/attached.rs::both_servers_run_from_the_start_on_one_executor"],
+        shown_by: &["tests/tests/attached/start.rs::both_servers_run_from_the_start_on_one_executor"],
         improved: None,
     },
     Statement {
         says: "shutdown has two phases: ask, then end",
-        shown_by: &["tests/tests/attached.rs::the_order_of_the_end_is_hook_then_sessions_then_executor"],
+        shown_by: &["tests/tests/attached/end.rs::the_order_of_the_end_is_hook_then_sessions_then_executor"],
         improved: None,
     },
     Statement {
         says: "asking sets stop_requested and calls ws.stop_async()",
         shown_by: &[
-            "crates/ws-server/tests/stop.rs::after_stop_async_the_port_is_closed_and_open_connections_get_503",
+            "crates/ws-server/tests/asking.rs::after_stop_async_the_port_is_closed_and_open_connections_get_503",
         ],
         improved: None,
     },
     Statement {
         says: "ending stops WebSocket, then the executor",
-        shown_by: &["tests/tests/attached.rs::the_order_of_the_end_is_hook_then_sessions_then_executor"],
+        shown_by: &["tests/tests/attached/end.rs::the_order_of_the_end_is_hook_then_sessions_then_executor"],
         improved: Some("Final order: WebSocket, then the executor."),
     },
     Statement {
@@ -159,21 +161,21 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     Statement {
         says: "request_stop may be called more than once",
         shown_by: &[
-            "tests/tests/attached.rs::asking_from_a_hundred_threads_takes_effect_once_and_never_blocks",
+            "tests/tests/attached/asking.rs::asking_from_a_hundred_threads_takes_effect_once_and_never_blocks",
         ],
         improved: None,
     },
     Statement {
         says: "request_stop may be called from callbacks",
         shown_by: &[
-            "tests/tests/attached.rs::every_callback_may_ask_for_the_stop",
+            "tests/tests/attached/asking.rs::every_callback_may_ask_for_the_stop",
             "tests/tests/drain.rs::stopping_from_an_http_handler_and_from_a_callback_ends_the_process",
         ],
         improved: None,
     },
     Statement {
         says: "finalize_shutdown performs the final cleanup",
-        shown_by: &["tests/tests/attached.rs::after_the_end_no_task_of_ours_runs"],
+        shown_by: &["tests/tests/attached/end.rs::after_the_end_no_task_of_ours_runs"],
         improved: None,
     },
     Statement {
@@ -186,12 +188,12 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     },
     Statement {
         says: "finalize_shutdown may be called several times",
-        shown_by: &["tests/tests/attached.rs::any_number_may_wait_for_the_end"],
+        shown_by: &["tests/tests/attached/end.rs::any_number_may_wait_for_the_end"],
         improved: Some("`finalize_shutdown()` may be called many times and runs once."),
     },
     Statement {
         says: "the state of the shutdown lives apart from the runtime",
-        shown_by: &["tests/tests/attached.rs::run_inside_async_code_is_refused_and_asks_for_the_end"],
+        shown_by: &["tests/tests/attached/end.rs::run_inside_async_code_is_refused_and_asks_for_the_end"],
         improved: None,
     },
     Statement {
@@ -202,8 +204,8 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     Statement {
         says: "stop_async only asks and joins no thread",
         shown_by: &[
-            "crates/ws-server/tests/stop.rs::stop_async_from_a_hundred_threads_at_once",
-            "crates/ws-server/tests/stop.rs::stop_async_from_every_callback_refuses_new_sessions_and_keeps_the_others",
+            "crates/ws-server/tests/asking.rs::stop_async_from_a_hundred_threads_at_once",
+            "crates/ws-server/tests/asking.rs::stop_async_from_every_callback_refuses_new_sessions_and_keeps_the_others",
         ],
         improved: None,
     },
@@ -257,7 +259,7 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     Statement {
         says: "the runtime does not change how rooms work",
         shown_by: &[
-            "crates/ws-server/tests/sessions.rs::broadcasts_reach_the_room_all_or_all_but_one",
+            "crates/ws-server/tests/rooms.rs::broadcasts_reach_the_room_all_or_all_but_one",
             "tests/tests/examples.rs::rooms",
         ],
         improved: None,
@@ -297,7 +299,7 @@ const ATTACHED_RUNTIME: &[Statement] = &[
         says: "a metrics exporter serves /metrics on port 9100",
         shown_by: &[
             "crates/http-app/tests/metrics.rs::the_exporter_is_an_ordinary_application",
-            "tests/tests/attached.rs::the_defaults_are_the_documented_ports",
+            "tests/tests/attached/start.rs::the_defaults_are_the_documented_ports",
         ],
         improved: Some("`METRICS` on `0.0.0.0`."),
     },
@@ -389,8 +391,8 @@ const ATTACHED_RUNTIME: &[Statement] = &[
     Statement {
         says: "a forgotten WebSocket port is a mistake",
         shown_by: &[
-            "tests/tests/settings.rs::a_taken_port_is_a_start_error",
-            "tests/tests/settings.rs::unknown_settings_in_a_file_are_start_errors",
+            "tests/tests/bad_settings.rs::a_taken_port_is_a_start_error",
+            "tests/tests/bad_settings.rs::unknown_settings_in_a_file_are_start_errors",
         ],
         improved: None,
     },
@@ -456,7 +458,7 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
     Statement {
         says: "a notice has the cause: closed, by an error or a normal end",
-        shown_by: &["LISTEN_CLOSED"],
+        shown_by: &["crates/core-executor/tests/serving/ends.rs::the_client_resets"],
         improved: None,
     },
     Statement {
@@ -474,25 +476,31 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
     Statement {
         says: "one listener serves all connections, from several threads at once",
-        shown_by: &["LISTEN_THREADS"],
+        shown_by: &[
+            "crates/core-executor/tests/serving/listening.rs::accepted_first_and_one_last_word_on_many_threads",
+        ],
         improved: None,
     },
     Statement {
         says: "calls for different connections are not serialised",
-        shown_by: &["LISTEN_THREADS"],
+        shown_by: &[
+            "crates/core-executor/tests/serving/listening.rs::accepted_first_and_one_last_word_on_many_threads",
+        ],
         improved: None,
     },
     Statement {
         says: "accepted comes before closed or upgraded",
         shown_by: &[
             "crates/core-executor/src/connection.rs::exactly_one_last_word_however_it_ends",
-            "LISTEN_CLOSED",
+            "crates/core-executor/tests/serving/ends.rs::the_client_resets",
         ],
         improved: None,
     },
     Statement {
         says: "accepted and the last word may come on different threads",
-        shown_by: &["LISTEN_THREADS"],
+        shown_by: &[
+            "crates/core-executor/tests/serving/listening.rs::accepted_first_and_one_last_word_on_many_threads",
+        ],
         improved: None,
     },
     Statement {

@@ -65,7 +65,7 @@ impl Conductor {
             Some(drained) => (closing.await, drained),
             None => {
                 let finishing = async {
-                    match clock.unless_now(draining).await {
+                    match clock.unless_forced(draining).await {
                         Some(drained) => drained,
                         None => app.drained(Instant::now()).await,
                     }
@@ -125,6 +125,15 @@ impl Clock {
         tokio::select! {
             biased;
             done = timeout_at(self.deadline, future) => done.ok(),
+            () = self.signal.requested_now() => None,
+        }
+    }
+
+    /// Runs a future that keeps the deadline itself up to the second signal.
+    async fn unless_forced<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            done = future => Some(done),
             () = self.signal.requested_now() => None,
         }
     }

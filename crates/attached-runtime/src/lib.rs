@@ -71,3 +71,14 @@ pub use ws_server::{
     CloseInfo, ClosedBy, Encoded, HandshakeRequest, Hub, JsonMessage, OutboxConfig, OutboxPolicy, Refusal,
     Relay, RunningWsServer, SendOutcome, Session, WsConfig, WsError, WsMetrics, WsReport, WsServer,
 };
+
+/// The programs in the README and in the pages for people who come from elsewhere compile.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/from-vix.md")]
+    struct FromVix;
+    #[doc = include_str!("../../../docs/from-restinio.md")]
+    struct FromRestinio;
+}

@@ -1,0 +1,149 @@
+//! Asking for the end, from anywhere.
+
+use crate::support::{app, block_on, executor, finalize, http_addr, ws, ws_addr};
+use attached_runtime::{AttachedRuntime, ShutdownReport, StopCause, WsServer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use workspace_tests::http;
+use workspace_tests::ws::Client;
+
+#[test]
+fn asking_from_a_hundred_threads_takes_effect_once_and_never_blocks() {
+    let hooks = Arc::new(AtomicUsize::new(0));
+    let counted = hooks.clone();
+    let app = app().on_shutdown(move || async move {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let runtime = AttachedRuntime::start(app, ws(), executor()).expect("it starts");
+    let threads: Vec<_> = (0..100)
+        .map(|_| {
+            let handle = runtime.handle();
+            std::thread::spawn(move || {
+                let began = Instant::now();
+                handle.request_stop();
+                handle.request_stop();
+                began.elapsed()
+            })
+        })
+        .collect();
+    for thread in threads {
+        assert!(thread.join().expect("no panic") < Duration::from_secs(1));
+    }
+    runtime.request_stop();
+    let report = finalize(runtime);
+    assert_eq!(hooks.load(Ordering::SeqCst), 1);
+    assert_eq!(report.cause, StopCause::Requested);
+    assert!(report.is_clean(), "{report}");
+}
+
+/// Starts an application in which `place` asks for the stop, causes it by `cause`, and gives the report.
+fn stopped_by(
+    describe: impl FnOnce(WsServer, attached_runtime::ShutdownHandle) -> WsServer,
+    cause: impl FnOnce(&mut Client) + Send + 'static,
+) -> ShutdownReport {
+    let executor = executor();
+    let ws = describe(ws(), executor.shutdown_handle());
+    let runtime = AttachedRuntime::start(app(), ws, executor).expect("it starts");
+    let addr = ws_addr(&runtime);
+    let client = std::thread::spawn(move || {
+        let mut client = Client::connect(addr, "/");
+        cause(&mut client);
+        client
+    });
+    let report = block_on(runtime.serve()).expect("it ends by itself");
+    drop(client.join().expect("the client could do its part"));
+    report
+}
+
+#[test]
+fn every_callback_may_ask_for_the_stop() {
+    let reports = [
+        stopped_by(
+            |ws, stop| {
+                ws.on_open(move |_| {
+                    stop.request_stop();
+                    async {}
+                })
+            },
+            |_| {},
+        ),
+        stopped_by(
+            |ws, stop| {
+                ws.on_message(move |_, _| {
+                    stop.request_stop();
+                    async {}
+                })
+            },
+            |client| client.send("stop"),
+        ),
+        stopped_by(
+            |ws, stop| {
+                ws.on_binary(move |_, _| {
+                    stop.request_stop();
+                    async {}
+                })
+            },
+            |client| client.send_binary(b"stop"),
+        ),
+        stopped_by(
+            |ws, stop| {
+                ws.on_typed_message(move |_, _| {
+                    stop.request_stop();
+                    async {}
+                })
+            },
+            |client| client.send(r#"{"type":"stop"}"#),
+        ),
+        stopped_by(
+            |ws, stop| {
+                ws.on_close(move |_, _| {
+                    stop.request_stop();
+                    async {}
+                })
+            },
+            |client| {
+                client
+                    .stream()
+                    .shutdown(std::net::Shutdown::Both)
+                    .expect("it is open")
+            },
+        ),
+        stopped_by(
+            |ws, stop| {
+                ws.on_error(move |_, _| {
+                    stop.request_stop();
+                    async {}
+                })
+            },
+            // An unmasked frame.
+            |client| std::io::Write::write_all(&mut client.stream(), &[0x81, 1, b'x']).expect("sent"),
+        ),
+    ];
+    for (index, report) in reports.iter().enumerate() {
+        assert!(report.is_clean(), "callback {index}: {report}");
+    }
+}
+
+#[test]
+fn stopping_only_the_websocket_server_from_its_own_callback_leaves_http_running() {
+    let server = ws();
+    let hub = server.hub();
+    let server = server.on_message(move |_, _| {
+        hub.stop_async();
+        hub.stop_async();
+        async {}
+    });
+    let runtime = AttachedRuntime::start(app(), server, executor()).expect("it starts");
+    let mut client = Client::connect(ws_addr(&runtime), "/");
+    client.send("stop");
+    let ws = ws_addr(&runtime);
+    let refused = || std::net::TcpStream::connect(ws).is_err();
+    let limit = Instant::now() + Duration::from_secs(5);
+    while !refused() && Instant::now() < limit {
+        std::thread::yield_now();
+    }
+    assert!(refused(), "the WebSocket port is closed");
+    assert_eq!(http::get(http_addr(&runtime), "/").text(), "up");
+    assert!(finalize(runtime).is_clean());
+}

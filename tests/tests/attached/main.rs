@@ -1,0 +1,6 @@
+//! The life of the facade, in this process, over real sockets.
+
+mod asking;
+mod end;
+mod start;
+mod support;
