@@ -111,12 +111,16 @@ fn remote_addr(parts: &http::request::Parts) -> Option<SocketAddr> {
 async fn carry(on_upgrade: OnUpgrade, attachment: Attachment) {
     match until_upgraded(on_upgrade, &attachment).await {
         Some(Ok(upgraded)) => {
-            let (stream, early) = IoStream::from_upgraded(upgraded);
-            session_loop::run(stream, early, attachment).await;
+            let session = {
+                // What came early may be a slice of the handshake's whole buffer, so it does not live on.
+                let (stream, early) = IoStream::from_upgraded(upgraded);
+                session_loop::run(stream, &early, attachment)
+            };
+            session.await;
         }
         Some(Err(_)) => {
             let info = CloseInfo::gone("the connection ended during the handshake");
-            attachment.end(Ending::new(info, Outcome::Left)).await;
+            Box::pin(attachment.end(Ending::new(info, Outcome::Left))).await;
         }
         None => {}
     }

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use core_executor::IoStream;
 use tokio::time::Sleep;
 
@@ -32,19 +32,19 @@ use crate::writer::Writer;
 /// Rounds of reading, handling and writing before other tasks of the worker get their turn.
 const ROUNDS: usize = 8;
 /// Carries a session over `stream` until both have ended. `early` are bytes that came right behind the handshake.
-pub(crate) async fn run(stream: IoStream, early: Bytes, attachment: Attachment) {
-    attachment
-        .session()
-        .hub()
-        .metrics()
-        .bytes_in
-        .inc_by(early.len() as u64);
-    let mut connection = Connection::new(stream, &early, attachment);
-    // It may be a slice of the buffer the handshake was read into.
-    drop(early);
-    let ending = poll_fn(|context| connection.poll(context)).await;
-    let Connection { attachment, .. } = connection;
-    attachment.end(ending).await;
+pub(crate) fn run(
+    stream: IoStream,
+    early: &[u8],
+    attachment: Attachment,
+) -> impl Future<Output = ()> + use<> {
+    let mut connection = Connection::new(stream, early, attachment);
+    connection.metrics().bytes_in.inc_by(early.len() as u64);
+    async move {
+        let ending = poll_fn(|context| connection.poll(context)).await;
+        let Connection { attachment, .. } = connection;
+        // Boxed, because a session that lives should not keep room for what comes once, at its end.
+        Box::pin(attachment.end(ending)).await;
+    }
 }
 
 struct Connection {
