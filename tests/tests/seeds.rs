@@ -301,7 +301,7 @@ const ATTACHED_RUNTIME: &[Statement] = &[
             "crates/http-app/tests/metrics.rs::the_exporter_is_an_ordinary_application",
             "tests/tests/attached/start.rs::the_defaults_are_the_documented_ports",
         ],
-        improved: Some("`METRICS` on `0.0.0.0`."),
+        improved: Some("The examples bind `0.0.0.0`."),
     },
     Statement {
         says: ".env gives SERVER_PORT, WEBSOCKET_HOST and WEBSOCKET_PORT",
