@@ -35,7 +35,8 @@ pub(crate) async fn accept_loop(
                 trouble.clear();
                 deal(arrival, from);
             }
-            Err(error) if is_about_one_connection(&error) => {}
+            // Somebody else's turn in between: such errors may come in any number.
+            Err(error) if is_about_one_connection(&error) => tokio::task::yield_now().await,
             Err(error) => {
                 metrics.count_accept_error();
                 let pause = trouble.pause(name, &error, Instant::now());

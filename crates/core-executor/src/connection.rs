@@ -103,7 +103,7 @@ pub struct Closed {
     pub duration: Duration,
     /// Bytes read from it.
     pub bytes_in: u64,
-    /// Bytes written to it.
+    /// Bytes written to it: taken by the operating system, whether or not the peer read them.
     pub bytes_out: u64,
     /// Requests whose head was read.
     pub requests: u64,
@@ -115,17 +115,17 @@ pub struct Closed {
 pub enum CloseReason {
     /// The last answer was given and one side wanted no more.
     Finished,
-    /// The peer left before its request was answered or within one.
+    /// The peer left within a request or before it was answered, or reset the connection.
     PeerLeft,
     /// It was idle for the keep-alive limit, or did not finish a request's head within it.
     Idle,
     /// The peer did not speak HTTP.
     BadRequest,
-    /// Reading or writing failed.
+    /// The service failed (it panicked, its answer broke off), or the socket did for another reason than the peer.
     Error,
     /// The server stops and had nothing under way here.
     ServerStop,
-    /// The server stopped while something was under way, and the deadline came first.
+    /// The server stopped while something was under way, and the deadline came first; or the executor ended under it.
     Cut,
 }
 
@@ -228,7 +228,11 @@ impl Live {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.say_closed(CloseReason::Cut);
+        let reason = match std::thread::panicking() {
+            true => CloseReason::Error,
+            false => CloseReason::Cut,
+        };
+        self.say_closed(reason);
     }
 }
 

@@ -53,9 +53,11 @@ mod connection;
 mod connection_metrics;
 mod listener;
 mod metered;
+mod outcome;
 mod serve;
 mod stream;
 mod tracked_service;
+mod traffic;
 pub use connection::{
     Accepted, Cause, CloseReason, Closed, ConnectionGuard, ConnectionId, ConnectionStateListener, Notice,
 };

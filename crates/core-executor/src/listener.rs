@@ -33,6 +33,14 @@ pub enum Arrival {
 }
 
 impl Arrival {
+    /// The address it came in on: `bound`, or where that stands for every address of the machine, the one of them.
+    pub(crate) fn local_addr(&self, bound: SocketAddr) -> SocketAddr {
+        match self {
+            Self::Tcp(socket) if bound.ip().is_unspecified() => socket.local_addr().unwrap_or(bound),
+            _ => bound,
+        }
+    }
+
     /// Registers it with the worker this is called on.
     pub(crate) fn open(self) -> io::Result<IoStream> {
         match self {

@@ -2,8 +2,10 @@
 
 use crate::accept::accept_loop;
 use crate::connection::SharedListener;
-use crate::metered::{ConnectionState, MeteredStream};
-use crate::tracked_service::{RequestTotals, TrackedService};
+use crate::metered::MeteredStream;
+use crate::outcome::Outcome;
+use crate::tracked_service::TrackedService;
+use crate::traffic::{RequestTotals, Traffic};
 use crate::{Arrival, BoundListener, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo};
 use crate::{ConnectionMetrics, ConnectionStateListener, ExecutorError, Spawner};
 use bytes::Bytes;
@@ -16,8 +18,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -78,9 +79,9 @@ impl ServeOptions {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Requests that were under way when the drain began, or came after, and were answered completely.
+    /// Requests that were under way when the drain began, or came after, and whose answer was written completely.
     pub answered: u64,
-    /// Requests that were still under way at the deadline.
+    /// Requests whose answer was not written completely at the deadline.
     pub cut: u64,
 }
 
@@ -89,9 +90,14 @@ struct Shared {
     stop_accepting: CancellationToken,
     drain: CancellationToken,
     cut: CancellationToken,
+    /// The accept loop: while it runs, there may be a connection it has not handed out.
+    accepting: TaskTracker,
     connections: TaskTracker,
     totals: Arc<RequestTotals>,
-    answered_before_drain: AtomicU64,
+    /// Set by whoever begins the drain first.
+    answered_before_drain: OnceLock<u64>,
+    /// Set when the deadline of a drain came.
+    cut_requests: OnceLock<u64>,
 }
 
 /// A server that serves. Dropping it stops it at once: connections are cut. Never blocks.
@@ -110,48 +116,52 @@ impl RunningServer {
         self.shared.connections.len()
     }
 
-    /// Requests whose answer is not complete.
+    /// Requests whose answer has not been written to its last byte.
     pub fn requests_in_flight(&self) -> u64 {
         self.shared.totals.in_flight()
     }
 
-    /// Closes the port. Connections that are open go on. Never blocks; again has no effect.
+    /// Asks the accept loop to close the port, which it does at once. Connections that are open go on. Never blocks;
+    /// again has no effect.
     pub fn close_listener(&self) {
         self.shared.stop_accepting.cancel();
     }
 
-    /// Closes the port and lets every connection finish the request it is at, and no other. Never blocks; again has
-    /// no effect.
+    /// Closes the port and lets every connection finish the request it is at. One behind it is answered only where it
+    /// has arrived already, and may not be. Never blocks; again has no effect.
     pub fn begin_drain(&self) {
-        if self.shared.drain.is_cancelled() {
-            return;
-        }
         self.close_listener();
         self.shared
             .answered_before_drain
-            .store(self.shared.totals.answered(), Ordering::Release);
+            .get_or_init(|| self.shared.totals.answered());
         self.shared.drain.cancel();
     }
 
     /// Waits until every connection is gone, cuts what is left at the deadline, and says what it came to. Begins the
-    /// drain when nobody did. Cancel safe.
+    /// drain when nobody did. Returns at most 50 ms after the deadline: a worker that is blocked is not waited for.
+    /// Cancel safe; again says the same.
     pub async fn drained(&self, deadline: Instant) -> Drained {
         self.begin_drain();
         let shared = &self.shared;
-        let in_time = tokio::time::timeout_at(deadline, shared.connections.wait())
-            .await
-            .is_ok();
-        let cut = if in_time { 0 } else { shared.totals.in_flight() };
-        if !in_time {
+        if tokio::time::timeout_at(deadline, shared.gone()).await.is_err() {
+            shared.cut_requests.get_or_init(|| shared.totals.in_flight());
             shared.cut.cancel();
             // A worker that is held up by a callback may not let go of its connections at all.
-            let _ = tokio::time::timeout(LEAVING, shared.connections.wait()).await;
+            let _ = tokio::time::timeout(LEAVING, shared.gone()).await;
         }
-        let before = shared.answered_before_drain.load(Ordering::Acquire);
+        let before = shared.answered_before_drain.get().copied().unwrap_or_default();
         Drained {
             answered: shared.totals.answered() - before,
-            cut,
+            cut: shared.cut_requests.get().copied().unwrap_or_default(),
         }
+    }
+}
+
+impl Shared {
+    /// Nobody is accepted any more and every connection is gone.
+    async fn gone(&self) {
+        self.accepting.wait().await;
+        self.connections.wait().await;
     }
 }
 
@@ -194,10 +204,13 @@ where
         stop_accepting: CancellationToken::new(),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
+        accepting: TaskTracker::new(),
         connections: TaskTracker::new(),
         totals: Arc::default(),
-        answered_before_drain: AtomicU64::new(0),
+        answered_before_drain: OnceLock::new(),
+        cut_requests: OnceLock::new(),
     });
+    shared.accepting.close();
     shared.connections.close();
     let ServeOptions {
         name,
@@ -227,7 +240,8 @@ where
         // Refused only while the executor ends; the connection is closed by being dropped.
         let _ = dealer.deal(tracked);
     };
-    spawner.spawn_control(accept_loop(name, listener, stop, metrics, deal))?;
+    let accepting = accept_loop(name, listener, stop, metrics, deal);
+    spawner.spawn_control(shared.accepting.track_future(accepting))?;
     Ok(RunningServer { shared })
 }
 
@@ -250,10 +264,15 @@ impl Server {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let _open = self.metrics.open_one();
-        let state = Arc::new(ConnectionState::default());
-        let (id, local_addr) = (ConnectionId::next(), self.shared.local_addr);
-        let guard =
-            ConnectionGuard::accepted(self.listener.as_ref(), id, remote_addr, local_addr, state.clone());
+        let traffic = Arc::new(Traffic::new(self.shared.totals.clone()));
+        let (id, local_addr) = (ConnectionId::next(), arrival.local_addr(self.shared.local_addr));
+        let guard = ConnectionGuard::accepted(
+            self.listener.as_ref(),
+            id,
+            remote_addr,
+            local_addr,
+            traffic.clone(),
+        );
         let Ok(stream) = arrival.open() else {
             guard.closed(CloseReason::Error);
             return;
@@ -263,17 +282,11 @@ impl Server {
             remote_addr,
             local_addr,
         };
-        let service = TrackedService::new(service, info, state.clone(), self.shared.totals.clone());
-        let io = TokioIo::new(MeteredStream::new(stream, state.clone()));
+        let service = TrackedService::new(service, info, traffic.clone());
+        let io = TokioIo::new(MeteredStream::new(stream, traffic.clone()));
         let serving = self.http1().serve_connection(io, service).with_upgrades();
-        let outcome = self.drive(pin!(serving), &state).await;
-        match outcome {
-            Outcome::Over(Ok(())) if state.is_upgraded() => guard.upgraded(),
-            Outcome::Over(Ok(())) => guard.closed(self.finished_reason(&state)),
-            Outcome::Over(Err(error)) => guard.closed(reason_of(&error)),
-            Outcome::NothingOwed => guard.closed(CloseReason::ServerStop),
-            Outcome::Cut => guard.closed(CloseReason::Cut),
-        }
+        let outcome = self.drive(pin!(serving), &traffic).await;
+        outcome.tell(guard, &traffic, self.shared.drain.is_cancelled());
     }
 
     fn http1(&self) -> http1::Builder {
@@ -286,16 +299,8 @@ impl Server {
         builder
     }
 
-    fn finished_reason(&self, state: &ConnectionState) -> CloseReason {
-        match (state.in_flight(), self.shared.drain.is_cancelled()) {
-            (0, true) => CloseReason::ServerStop,
-            (0, false) => CloseReason::Finished,
-            _ => CloseReason::PeerLeft,
-        }
-    }
-
     /// Serves until the connection is over, the drain leaves nothing to do, or the deadline cuts it.
-    async fn drive<S, B>(&self, mut serving: Pin<&mut Http1Connection<S>>, state: &ConnectionState) -> Outcome
+    async fn drive<S, B>(&self, mut serving: Pin<&mut Http1Connection<S>>, traffic: &Traffic) -> Outcome
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
@@ -304,38 +309,21 @@ impl Server {
     {
         tokio::select! {
             biased;
-            () = self.shared.cut.cancelled() => return Outcome::Cut,
+            () = self.shared.cut.cancelled() => return Outcome::stopped(traffic),
             over = serving.as_mut() => return Outcome::Over(over),
+            // After the poll above: a request that has arrived is answered rather than cut off.
             () = self.shared.drain.cancelled() => serving.as_mut().graceful_shutdown(),
         }
         // A connection that owes nothing may still hold half a head: it is not waited for.
         let draining = poll_fn(|cx| match serving.as_mut().poll(cx) {
             Poll::Ready(over) => Poll::Ready(Outcome::Over(over)),
-            Poll::Pending if state.owes_nothing() => Poll::Ready(Outcome::NothingOwed),
+            Poll::Pending if traffic.owes_nothing() => Poll::Ready(Outcome::NothingOwed),
             Poll::Pending => Poll::Pending,
         });
         tokio::select! {
             biased;
-            () = self.shared.cut.cancelled() => Outcome::Cut,
+            () = self.shared.cut.cancelled() => Outcome::stopped(traffic),
             outcome = draining => outcome,
         }
-    }
-}
-
-enum Outcome {
-    Over(hyper::Result<()>),
-    NothingOwed,
-    Cut,
-}
-
-fn reason_of(error: &hyper::Error) -> CloseReason {
-    if error.is_timeout() {
-        CloseReason::Idle
-    } else if error.is_parse() {
-        CloseReason::BadRequest
-    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        CloseReason::PeerLeft
-    } else {
-        CloseReason::Error
     }
 }

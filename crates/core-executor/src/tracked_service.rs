@@ -1,18 +1,18 @@
 //! Wraps a server's service so that every request knows its connection and is counted until its answer is complete.
 
 use crate::ConnectionId;
-use crate::metered::ConnectionState;
+use crate::traffic::{RequestLease, Traffic};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -28,69 +28,16 @@ pub struct ConnectionInfo {
     pub local_addr: SocketAddr,
 }
 
-/// Requests of a whole server.
-#[derive(Debug, Default)]
-pub(crate) struct RequestTotals {
-    in_flight: AtomicU64,
-    answered: AtomicU64,
-}
-
-impl RequestTotals {
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Acquire)
-    }
-}
-
-/// One request's place in the counts, from its head to the end of its answer.
-struct RequestLease {
-    connection: Arc<ConnectionState>,
-    totals: Arc<RequestTotals>,
-}
-
-impl RequestLease {
-    fn new(connection: Arc<ConnectionState>, totals: Arc<RequestTotals>) -> Self {
-        connection.begin_request();
-        totals.in_flight.fetch_add(1, Ordering::AcqRel);
-        Self { connection, totals }
-    }
-
-    fn answered(&self) {
-        self.totals.answered.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-impl Drop for RequestLease {
-    fn drop(&mut self) {
-        self.connection.end_request();
-        self.totals.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// One connection's view of the server's service.
 pub(crate) struct TrackedService<S> {
     inner: S,
     info: ConnectionInfo,
-    state: Arc<ConnectionState>,
-    totals: Arc<RequestTotals>,
+    traffic: Arc<Traffic>,
 }
 
 impl<S> TrackedService<S> {
-    pub(crate) fn new(
-        inner: S,
-        info: ConnectionInfo,
-        state: Arc<ConnectionState>,
-        totals: Arc<RequestTotals>,
-    ) -> Self {
-        Self {
-            inner,
-            info,
-            state,
-            totals,
-        }
+    pub(crate) fn new(inner: S, info: ConnectionInfo, traffic: Arc<Traffic>) -> Self {
+        Self { inner, info, traffic }
     }
 }
 
@@ -104,9 +51,10 @@ where
     type Future = TrackedFuture<Ready<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let lease = RequestLease::new(self.state.clone(), self.totals.clone());
+        let lease = RequestLease::new(self.traffic.clone());
         request.extensions_mut().insert(self.info);
         TrackedFuture {
+            wants_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             inner: Ready::new(self.inner.clone(), request),
             lease: Some(lease),
         }
@@ -156,6 +104,8 @@ pin_project! {
     pub(crate) struct TrackedFuture<F> {
         #[pin]
         inner: F,
+        // The request asked for another protocol; only then an answer of status 101 means anything.
+        wants_upgrade: bool,
         lease: Option<RequestLease>,
     }
 }
@@ -175,32 +125,28 @@ where
         };
         let lease = this.lease.take();
         if let Some(lease) = &lease
+            && *this.wants_upgrade
             && response.status() == StatusCode::SWITCHING_PROTOCOLS
         {
-            lease.connection.mark_upgraded();
+            lease.mark_upgraded();
         }
-        Poll::Ready(Ok(response.map(|inner| TrackedBody {
-            inner,
-            ended: false,
-            lease,
-        })))
+        Poll::Ready(Ok(response.map(|inner| TrackedBody { inner, lease })))
     }
 }
 
 pin_project! {
-    /// The answer's body; its end is the end of the request.
-    pub(crate) struct TrackedBody<B: Body> {
+    /// The answer's body. Hyper drops it when it has all it needs of it: to the end, up to the length the head tells,
+    /// or nothing at all where the answer has no body. So being dropped is being handed over, unless it failed.
+    pub(crate) struct TrackedBody<B> {
         #[pin]
         inner: B,
-        ended: bool,
         lease: Option<RequestLease>,
     }
 
-    impl<B: Body> PinnedDrop for TrackedBody<B> {
+    impl<B> PinnedDrop for TrackedBody<B> {
         fn drop(this: Pin<&mut Self>) {
-            let ended = this.ended || this.inner.is_end_stream();
-            if let (true, Some(lease)) = (ended, &this.lease) {
-                lease.answered();
+            if let Some(lease) = this.project().lease.take() {
+                lease.hand_over();
             }
         }
     }
@@ -216,7 +162,9 @@ impl<B: Body> Body for TrackedBody<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
         let frame = std::task::ready!(this.inner.poll_frame(cx));
-        *this.ended = frame.is_none();
+        if let Some(Err(_)) = &frame {
+            drop(this.lease.take());
+        }
         Poll::Ready(frame)
     }
 

@@ -1,0 +1,77 @@
+//! How serving a connection ended, and what the listener is told of it.
+
+use crate::traffic::Traffic;
+use crate::{CloseReason, ConnectionGuard};
+
+/// How serving a connection ended.
+pub(crate) enum Outcome {
+    /// Hyper is done with it.
+    Over(hyper::Result<()>),
+    /// The server stops, and the peer was owed nothing.
+    NothingOwed,
+    /// The server stops, and the peer was owed an answer.
+    Cut,
+}
+
+impl Outcome {
+    /// The server stops now.
+    pub(crate) fn stopped(traffic: &Traffic) -> Self {
+        if traffic.owes_nothing() {
+            Self::NothingOwed
+        } else {
+            Self::Cut
+        }
+    }
+
+    /// Says the last word.
+    pub(crate) fn tell(self, guard: ConnectionGuard, traffic: &Traffic, draining: bool) {
+        match self {
+            Self::NothingOwed => guard.closed(CloseReason::ServerStop),
+            Self::Cut => guard.closed(CloseReason::Cut),
+            Self::Over(Ok(())) if traffic.is_upgraded() => guard.upgraded(),
+            Self::Over(result) => guard.closed(reason(result, traffic, draining)),
+        }
+    }
+}
+
+fn reason(result: hyper::Result<()>, traffic: &Traffic, draining: bool) -> CloseReason {
+    let error = result.err();
+    error
+        .as_ref()
+        .and_then(fault_of_peer)
+        .or_else(|| traffic.failure())
+        .or_else(|| error.and_then(|error| reason_of(&error)))
+        .unwrap_or_else(|| orderly(traffic, draining))
+}
+
+/// What the peer did wrong. It counts before a failing socket: who is refused often leaves with a reset.
+fn fault_of_peer(error: &hyper::Error) -> Option<CloseReason> {
+    if error.is_timeout() {
+        Some(CloseReason::Idle)
+    } else if error.is_parse() {
+        Some(CloseReason::BadRequest)
+    } else {
+        None
+    }
+}
+
+fn reason_of(error: &hyper::Error) -> Option<CloseReason> {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        Some(CloseReason::PeerLeft)
+    } else if error.is_shutdown() {
+        // The peer was quicker with closing.
+        None
+    } else {
+        Some(CloseReason::Error)
+    }
+}
+
+fn orderly(traffic: &Traffic, draining: bool) -> CloseReason {
+    if !traffic.owes_nothing() {
+        CloseReason::PeerLeft
+    } else if draining {
+        CloseReason::ServerStop
+    } else {
+        CloseReason::Finished
+    }
+}

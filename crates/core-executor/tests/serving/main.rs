@@ -1,0 +1,16 @@
+//! Serving over real sockets: binding, requests, drains, upgrades, and what the state listener hears.
+#![allow(clippy::unwrap_used)]
+
+mod bind;
+mod client;
+mod drain;
+mod drain_counts;
+mod ends;
+mod listening;
+mod requests;
+mod site;
+mod upgrade;
+
+#[allow(dead_code)]
+#[path = "../support/mod.rs"]
+mod support;
