@@ -83,7 +83,7 @@
 //! [`Attachment::take_batch`]); callbacks, rooms and outbox are the same for all of them.
 
 mod config;
-pub use config::{OutboxConfig, WsConfig};
+pub use config::{GoodbyeConfig, OutboxConfig, WsConfig};
 
 mod running;
 mod server;

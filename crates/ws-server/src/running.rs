@@ -34,6 +34,20 @@ pub struct StopPlan {
 }
 
 impl StopPlan {
+    fn from_settings(hub: &Hub, deadline: Instant) -> Self {
+        let GoodbyeConfig {
+            code,
+            batch_per_second,
+            retry_window,
+        } = hub.config().goodbye;
+        Self {
+            deadline,
+            code,
+            batch_per_second,
+            retry_window,
+        }
+    }
+
     /// Ends within `limit` from now: code 1001, 10 000 sessions a second, clients asked back over 5 s.
     pub fn within(limit: Duration) -> Self {
         Self {
@@ -83,17 +97,7 @@ impl RunningWsServer {
 
     /// The stop that the settings describe, with this deadline.
     pub fn plan(&self, deadline: Instant) -> StopPlan {
-        let GoodbyeConfig {
-            code,
-            batch_per_second,
-            retry_window,
-        } = self.hub.config().goodbye;
-        StopPlan {
-            deadline,
-            code,
-            batch_per_second,
-            retry_window,
-        }
+        StopPlan::from_settings(&self.hub, deadline)
     }
 
     /// Asks for the stop: handshakes are refused and the listener closes. Returns at once; see [`Hub::stop_async`].
@@ -124,12 +128,8 @@ impl Drop for RunningWsServer {
         let (hub, listener) = (self.hub.clone(), self.listener.take());
         if let Some(spawner) = hub.spawner() {
             let rest = async move {
-                end(
-                    &hub,
-                    listener.as_deref(),
-                    StopPlan::within(Duration::from_secs(30)),
-                )
-                .await;
+                let plan = StopPlan::from_settings(&hub, Instant::now() + Duration::from_secs(30));
+                end(&hub, listener.as_deref(), plan).await;
                 hub.ended();
             };
             // Refused only while the executor ends, which ends the sessions too.
