@@ -164,7 +164,10 @@ fn a_handler_that_never_ends_is_given_up_before_the_deadline_and_its_client_gets
     );
     assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(closing.join().unwrap().0, 1001);
-    assert_eq!((report.sessions, report.closed_cleanly), (1, 1));
+    assert_eq!(
+        (report.sessions, report.closed_cleanly, report.cut_handlers),
+        (1, 1, 1)
+    );
     assert_eq!(record.counts(), (1, 1));
 }
 
