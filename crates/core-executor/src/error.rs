@@ -42,7 +42,7 @@ pub enum ExecutorError {
     Metrics(#[source] prometheus::Error),
 }
 
-/// Why a listener could not be bound. The text names the server and the address.
+/// Why a listener could not be bound. The text names the host or the address.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {

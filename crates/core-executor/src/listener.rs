@@ -16,10 +16,12 @@ pub trait Listener: Send + 'static {
     /// The address connections arrive at.
     fn local_addr(&self) -> SocketAddr;
 
-    /// The next connection. Called on the control thread, inside a tokio runtime.
+    /// The next connection. Called on the control thread, inside a tokio runtime. Must not block.
     ///
     /// # Errors
-    /// An error is about one accept: the caller pauses and asks again.
+    /// An error is about one accept, and the caller asks again: at its next turn when the error is about one
+    /// connection (`ConnectionAborted`, `ConnectionRefused`, `ConnectionReset`, `Interrupted`, `WouldBlock`), after a
+    /// pause of 10 to 250 ms for any other.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arrival, SocketAddr)>>;
 }
 
@@ -108,7 +110,7 @@ impl BoundListener {
             .map_err(|source| BindError::Listen { address, source })?;
         Ok(Self::from_listener(TcpSource {
             local_addr,
-            state: TcpState::Bound(Some(socket)),
+            state: TcpState::Bound(socket),
         }))
     }
 }
@@ -161,19 +163,21 @@ struct TcpSource {
 
 /// The socket is registered at the first accept, because only then a runtime is there.
 enum TcpState {
-    Bound(Option<std::net::TcpListener>),
+    Bound(std::net::TcpListener),
     Registered(TcpListener),
 }
 
 impl TcpSource {
     fn registered(&mut self) -> io::Result<&TcpListener> {
-        if let TcpState::Bound(slot) = &mut self.state {
-            let socket = slot.take().ok_or(io::ErrorKind::NotConnected)?;
-            self.state = TcpState::Registered(TcpListener::from_std(socket)?);
-        }
-        match &self.state {
-            TcpState::Registered(socket) => Ok(socket),
-            TcpState::Bound(_) => Err(io::ErrorKind::NotConnected.into()),
+        loop {
+            match self.state {
+                // A copy, so that the port is still ours when registering fails and is tried again.
+                TcpState::Bound(ref socket) => {
+                    let socket = TcpListener::from_std(socket.try_clone()?)?;
+                    self.state = TcpState::Registered(socket);
+                }
+                TcpState::Registered(ref socket) => return Ok(socket),
+            }
         }
     }
 }

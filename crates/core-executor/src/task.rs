@@ -92,7 +92,7 @@ impl<T> TaskHandle<T> {
         Self { join }
     }
 
-    /// Ends the task where it waits. A blocking closure that has begun runs on.
+    /// Ends the task where it waits. A blocking closure that has begun runs on, one that has not never runs.
     pub fn abort(&self) {
         self.join.abort();
     }

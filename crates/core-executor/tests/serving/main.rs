@@ -9,6 +9,7 @@ mod ends;
 mod listening;
 mod requests;
 mod site;
+mod transports;
 mod upgrade;
 
 #[allow(dead_code)]
