@@ -94,7 +94,7 @@ impl LongPollBridge {
     /// The endpoints `GET /ws/poll` and `POST /ws/send`, to be merged or nested into any router.
     ///
     /// A limit on the time of requests must leave polls alone, or be longer than
-    /// [`LongPollConfig::wait`]. A send is answered within 30 s.
+    /// [`LongPollConfig::wait`]. A send is answered within [`LongPollConfig::request_limit`].
     pub fn router(&self) -> Router {
         routes::router(self.clone())
     }

@@ -31,6 +31,9 @@ pub struct LongPollConfig {
     /// (`LONGPOLL_OPEN_MAILBOXES`); a program can also say it with
     /// [`LongPollBridge::open_mailboxes`](crate::LongPollBridge::open_mailboxes).
     pub open_mailboxes: bool,
+    /// How long a request may take beside the wait of a poll, more than 0: the `authorize` hook, the body and the
+    /// handlers of a send together. Default 30 s.
+    pub request_limit: Duration,
     /// Polls that may wait at one time, over all mailboxes. Default 20000.
     pub max_waiting: usize,
     /// Readers with a cookie that one mailbox remembers, at least 1; the one that has not polled for longest is
@@ -47,6 +50,7 @@ impl Default for LongPollConfig {
             ring_messages: 256,
             ring_bytes: 1 << 20,
             open_mailboxes: false,
+            request_limit: Duration::from_secs(30),
             max_waiting: 20_000,
             max_readers: 1024,
         }
@@ -77,6 +81,7 @@ impl LongPollConfig {
             ring_messages: size("LONGPOLL_RING_MESSAGES", default.ring_messages)?,
             ring_bytes: size("LONGPOLL_RING_BYTES", default.ring_bytes)?,
             open_mailboxes: env.flag("LONGPOLL_OPEN_MAILBOXES", default.open_mailboxes)?,
+            request_limit: default.request_limit,
             max_waiting: default.max_waiting,
             max_readers: default.max_readers,
         })
@@ -93,6 +98,7 @@ impl LongPollConfig {
             (self.max_sessions > 0, "max_sessions", "at least 1"),
             (self.ring_messages > 0, "ring_messages", "at least 1"),
             (self.ring_bytes > 0, "ring_bytes", "at least 1"),
+            (!self.request_limit.is_zero(), "request_limit", "more than 0"),
             (self.max_readers > 0, "max_readers", "at least 1"),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {

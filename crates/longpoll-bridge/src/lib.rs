@@ -56,10 +56,10 @@
 //! | 400 | a malformed id, `max` or body |
 //! | 403 | a page of another host; a mailbox named by the client while those are not served |
 //! | 404 | an id in the form the server gives them (`lps_` and 32 hexadecimal digits) that it does not know |
-//! | 408 | the body did not come within 30 s |
+//! | 408 | the body did not come within [`LongPollConfig::request_limit`] |
 //! | 413 | a body longer than [`LongPollConfig::ring_bytes`] |
 //! | 500 | the typed handler panicked |
-//! | 503 | too many mailboxes or waiting polls; not attached; not running; a handler takes more than 30 s |
+//! | 503 | too many mailboxes or waiting polls; not attached; not running; a handler took too long |
 //! | any | what the `authorize` hook says |
 //!
 //! # Mailboxes and cursors

@@ -149,7 +149,7 @@ impl Refusal {
             Self::Denied(_) => "refused",
             Self::Query => "invalid query",
             Self::Max => "'max' must be a whole number",
-            Self::MailboxName => "malformed session_id",
+            Self::MailboxName => "malformed session_id or room",
             Self::MailboxesClosed => {
                 "mailboxes named by clients are not served here; LONGPOLL_OPEN_MAILBOXES=true opens them"
             }

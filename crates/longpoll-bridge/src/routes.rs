@@ -1,7 +1,6 @@
 //! The two endpoints, and what every request has to pass before it reaches the mailboxes.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -21,9 +20,6 @@ use crate::bridge::Shared;
 use crate::poll::Poll;
 use crate::posted::Posted;
 use crate::refusal::Refusal;
-
-/// How long a request may take beside the wait of a poll: the `authorize` hook, the body and the handlers together.
-const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) fn router(bridge: LongPollBridge) -> Router {
     // A body that fits in no mailbox need not be read.
@@ -60,13 +56,13 @@ async fn serve_poll(shared: &Shared, request: Request) -> Result<Response, Refus
     let query = Query::try_from_uri(&parts.uri).map_err(|_| Refusal::Query);
     let poll = query.and_then(|Query(query)| Poll::parse(query, &parts.headers));
     // Who may not come in is not told what is wrong with the request.
-    admit(hub, parts, Instant::now() + LIMIT).await?;
+    admit(hub, parts, Instant::now() + shared.config.request_limit).await?;
     shared.poll(poll?).await
 }
 
 async fn serve_send(shared: &Shared, request: Request) -> Result<Response, Refusal> {
     let hub = shared.hub().ok_or(Refusal::NotAttached)?;
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + shared.config.request_limit;
     let (parts, body) = request.into_parts();
     let peer = Peer::new(remote_addr(&parts), &target(&parts).to_string(), &parts.headers);
     admit(hub, parts.clone(), deadline).await?;

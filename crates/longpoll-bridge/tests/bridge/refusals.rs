@@ -4,6 +4,7 @@ use crate::support::{Client, Lab, block_on, envelopes, hasty, open, poll_target,
 use core_executor::RuntimeExecutor;
 use http::StatusCode;
 use longpoll_bridge::{LongPollBridge, LongPollConfig};
+use std::time::Duration;
 use ws_server::{JsonMessage, Refusal};
 
 const ISSUED: &str = "lps_0123456789abcdef0123456789abcdef";
@@ -71,10 +72,11 @@ fn refused_whatever_the_switch(lab: &Lab) {
         "room:a%0Ab",
         &"x".repeat(129),
     ] {
-        lab.poll(malformed).expect_error(400, "malformed session_id");
+        lab.poll(malformed)
+            .expect_error(400, "malformed session_id or room");
     }
     lab.post(r#"{"type":"x","session_id":"a b"}"#)
-        .expect_error(400, "malformed session_id");
+        .expect_error(400, "malformed session_id or room");
     assert_eq!(lab.bridge.mailboxes(), 0, "nothing was made for them");
 }
 
@@ -271,6 +273,42 @@ fn a_handler_that_panics() {
         .expect_error(500, "a handler failed");
     assert_eq!(lab.post(r#"{"type":"x","room":"r"}"#).status, 202);
     assert_eq!(lab.refused("failed"), 1);
+}
+
+#[test]
+fn what_takes_too_long() {
+    let request_limit = Duration::from_millis(40);
+    let lab = Lab::with(
+        LongPollConfig {
+            request_limit,
+            ..open()
+        },
+        |server| {
+            server
+                .authorize(|request| async move {
+                    if request.query() == Some("slow") {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(())
+                })
+                .on_typed_message(|_, _| std::future::pending())
+        },
+    );
+    let slow_handler = lab.post(r#"{"type":"x","room":"r"}"#);
+    slow_handler.expect_error(503, "the request was not handled in time");
+    let slow_hook = lab.get("/ws/poll?slow");
+    slow_hook.expect_error(503, "the request was not handled in time");
+    let mut slow_sender = Client::connect(lab.addr());
+    slow_sender.write_raw(b"POST /ws/send HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\n{");
+    slow_sender
+        .reply()
+        .expect_error(408, "the request body did not come in time");
+    assert_eq!(lab.refused("failed"), 3);
+    lab.poll("lp-1").expect(200, "[]");
+    assert!(
+        lab.bridge.config().wait > request_limit,
+        "the wait of a poll is its own"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `POST /ws/send`: who gets what is sent.
 
-use crate::support::{Client, Lab, envelopes, hasty, open};
+use crate::support::{Client, Lab, envelopes, hasty, open, told};
 use std::sync::mpsc;
 use ws_server::{JsonMessage, TransportKind, WsServer};
 
@@ -41,10 +41,7 @@ fn a_room_gets_it_everywhere_and_once() {
     reply.expect(202, r#"{"session_id":"room:general","status":"queued"}"#);
     let envelope = r#"{"kind":"event","payload":{"n":1},"room":"general","type":"hi"}"#;
     assert_eq!(member.hear(), envelope);
-    assert_eq!(
-        handled.recv().unwrap(),
-        (envelope.to_owned(), TransportKind::Detached)
-    );
+    assert_eq!(told(&handled), (envelope.to_owned(), TransportKind::Detached));
     let reply = poll.join().unwrap();
     reply.expect(200, &format!("[{envelope}]"));
 
@@ -74,7 +71,7 @@ fn a_mailbox_and_everybodys_mailbox_are_only_queues() {
         .expect(202, r#"{"session_id":"room:general","status":"queued"}"#);
     let heard = member.hear();
     assert!(heard.contains(r#""type":"room""#), "{heard}");
-    let (handled, _) = handled.recv().unwrap();
+    let (handled, _) = told(&handled);
     assert!(handled.contains(r#""type":"room""#), "{handled}");
     lab.poll("broadcast").expect(200, &envelopes(&["all"]));
 }
@@ -122,7 +119,7 @@ fn a_typed_handler_sees_who_sent_it() {
         br#"{"type":"x","room":"general"}"#,
     );
     assert_eq!(reply.status, 202, "{}", reply.body);
-    let (user, path, has_addr, said) = handled.recv().unwrap();
+    let (user, path, has_addr, said) = told(&handled);
     assert_eq!(
         (user.as_str(), path.as_str(), has_addr),
         ("ann", "/ws/send", true)

@@ -7,6 +7,7 @@ use core_executor::{BoundListener, RunningServer, RuntimeExecutor, ServeOptions,
 use longpoll_bridge::{LongPollBridge, LongPollConfig};
 use prometheus::Registry;
 use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use ws_server::{Hub, RunningWsServer, StopPlan, WsConfig, WsServer};
@@ -189,6 +190,11 @@ pub(crate) fn until(mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// What a handler told the test.
+pub(crate) fn told<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(PATIENCE).expect("a handler was called in time")
 }
 
 /// Runs async code of the test itself, off the servers' threads.
