@@ -127,8 +127,8 @@ impl RunningServer {
         self.shared.stop_accepting.cancel();
     }
 
-    /// Closes the port and lets every connection finish the request it is at. One behind it is answered only where it
-    /// has arrived already, and may not be. Never blocks; again has no effect.
+    /// Closes the port and lets every connection finish the request it is at, and no other. An idle connection answers
+    /// what has arrived on it, then closes. Never blocks; again has no effect.
     pub fn begin_drain(&self) {
         self.close_listener();
         self.shared
@@ -310,10 +310,19 @@ impl Server {
         tokio::select! {
             biased;
             () = self.shared.cut.cancelled() => return Outcome::stopped(traffic),
+            () = self.shared.drain.cancelled() => {}
             over = serving.as_mut() => return Outcome::Over(over),
-            // After the poll above: a request that has arrived is answered rather than cut off.
-            () = self.shared.drain.cancelled() => serving.as_mut().graceful_shutdown(),
         }
+        if traffic.owes_nothing() {
+            // One turn of the reactor, so that a request that has arrived is read and answered.
+            tokio::select! {
+                biased;
+                over = serving.as_mut() => return Outcome::Over(over),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        // From here on the answer under way tells the peer that it is the last one.
+        serving.as_mut().graceful_shutdown();
         // A connection that owes nothing may still hold half a head: it is not waited for.
         let draining = poll_fn(|cx| match serving.as_mut().poll(cx) {
             Poll::Ready(over) => Poll::Ready(Outcome::Over(over)),

@@ -126,8 +126,10 @@ async fn any_callback_may_ask() {
 
 #[test]
 fn asking_costs_the_same_however_many_wait() {
+    const BOUND: Duration = Duration::from_micros(100);
     let mut best = Duration::MAX;
-    for _ in 0..3 {
+    // Several tries, because the asker may lose its core to the threads it wakes.
+    for _ in 0..10 {
         let executor = executor();
         let waiting = Drops::default();
         for _ in 0..10_000 {
@@ -144,6 +146,9 @@ fn asking_costs_the_same_however_many_wait() {
         handle.request_stop();
         best = best.min(begin.elapsed());
         until("all of them hear it", || waiting.count() == 10_000);
+        if best <= BOUND {
+            return;
+        }
     }
-    assert!(best <= Duration::from_micros(100), "{best:?}");
+    panic!("{best:?}");
 }

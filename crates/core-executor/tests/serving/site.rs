@@ -1,7 +1,7 @@
 //! A tiny site on an executor of its own, and a state listener that keeps what it hears.
 
 use crate::client::Client;
-use crate::support::{Drops, until};
+use crate::support::{Drops, Gate, until};
 use bytes::Bytes;
 use core_executor::{BoundListener, Cause, Closed, ConnectionInfo, ConnectionMetrics, IoStream, Notice};
 use core_executor::{ExecutorConfig, RunningServer, RuntimeExecutor, ServeOptions, Spawner, serve};
@@ -14,7 +14,6 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tower::service_fn;
@@ -29,6 +28,8 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 pub(crate) struct Backstage {
     /// One permit lets one `/slow` or `/upgrade-slow` answer.
     pub(crate) permits: Arc<Semaphore>,
+    /// Opened, it lets `/block` go on, which blocks its worker.
+    pub(crate) gate: Gate,
     /// Handlers that are gone, answered or not.
     pub(crate) handlers_gone: Drops,
     /// Handlers that have begun.
@@ -100,6 +101,7 @@ impl Site {
             .metrics(metrics.clone());
         let stage = Backstage {
             permits: Arc::new(Semaphore::new(0)),
+            gate: Gate::default(),
             handlers_gone: Drops::default(),
             begun: Drops::default(),
             spawner: executor.spawner(),
@@ -163,7 +165,7 @@ async fn answer(stage: Backstage, request: Request<Incoming>) -> Result<Response
         }
         "/never" => pending().await,
         "/block" => {
-            std::thread::sleep(Duration::from_millis(300));
+            stage.gate.block();
             text("blocked")
         }
         "/panic" => panic!("on purpose"),
