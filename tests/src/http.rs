@@ -66,6 +66,7 @@ pub fn send(address: SocketAddr, request: &str) -> Answer {
 /// A connection on which no wait is longer than the tests' patience.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the server accepts");
+    stream.set_nodelay(true).expect("a TCP socket");
     stream.set_read_timeout(Some(PATIENCE)).expect("a positive limit");
     stream
         .set_write_timeout(Some(PATIENCE))
