@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::site::{BIG, Site};
-use crate::support::{soon, until};
+use crate::support::{in_time, soon, until};
 use core_executor::Drained;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,6 +13,10 @@ const SHORT: Duration = Duration::from_millis(100);
 
 async fn drained(site: &Site, deadline: Duration) -> (u64, u64) {
     let Drained { answered, cut, .. } = site.server.drained(Instant::now() + deadline).await;
+    if cut > 0 {
+        // On a machine with other work what is cut may go a moment later.
+        until("what was cut is gone", || site.server.connections() == 0);
+    }
     assert_eq!(site.server.connections(), 0);
     assert_eq!(site.server.requests_in_flight(), 0);
     (answered, cut)
@@ -25,38 +29,45 @@ fn all_counted_but(site: &Site, requests: u64) {
     });
 }
 
-async fn drained_at_once(site: &Site) {
+async fn drained_at_once(site: &Site) -> Duration {
     all_counted_but(site, 0);
     let begin = Instant::now();
     assert_eq!(drained(site, FAR).await, (0, 0));
-    assert!(begin.elapsed() <= AT_ONCE, "{:?}", begin.elapsed());
+    begin.elapsed()
 }
 
 #[tokio::test]
 async fn nothing_to_drain_takes_no_time() {
-    let site = Site::open();
-    drained_at_once(&site).await;
-    assert!(
-        std::net::TcpStream::connect(site.addr()).is_err(),
-        "the port is closed"
-    );
+    in_time(AT_ONCE, async || {
+        let site = Site::open();
+        let took = drained_at_once(&site).await;
+        assert!(
+            std::net::TcpStream::connect(site.addr()).is_err(),
+            "the port is closed"
+        );
+        took
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn idle_silent_and_half_headed_connections_are_closed_at_once() {
-    let site = Site::open();
-    let mut idle = site.idle_client().await;
-    let mut silent = site.client().await;
-    let mut half = site.client().await;
-    half.send("GET /hello HTTP/1.1\r\nHo").await;
-    let mut half_again = site.idle_client().await;
-    half_again.send("GET /hello HTTP/1.1\r\nHo").await;
-    until("all are there", || site.server.connections() == 4);
-    // The answers of the idle ones were before the drain.
-    drained_at_once(&site).await;
-    for client in [&mut idle, &mut silent, &mut half, &mut half_again] {
-        assert!(client.rest().await.is_empty());
-    }
+    in_time(AT_ONCE, async || {
+        let site = Site::open();
+        let mut idle = site.idle_client().await;
+        let mut silent = site.client().await;
+        let mut half = site.client().await;
+        half.send("GET /hello HTTP/1.1\r\nHo").await;
+        let mut half_again = site.idle_client().await;
+        half_again.send("GET /hello HTTP/1.1\r\nHo").await;
+        until("all are there", || site.server.connections() == 4);
+        let took = drained_at_once(&site).await;
+        for client in [&mut idle, &mut silent, &mut half, &mut half_again] {
+            assert!(client.rest().await.is_empty());
+        }
+        took
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -94,27 +105,30 @@ async fn a_body_half_sent_may_be_finished() {
 
 #[tokio::test]
 async fn what_never_ends_is_cut_at_the_deadline_and_counted() {
-    let site = Site::open();
-    let mut never = site.busy_client("/never").await;
-    let mut endless = site.busy_client("/endless").await;
-    let mut half_a_body = site.client().await;
-    half_a_body
-        .send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nab")
-        .await;
-    until("three are under way", || site.server.requests_in_flight() == 3);
-    let begin = Instant::now();
-    assert_eq!(drained(&site, SHORT).await, (0, 3));
-    let took = begin.elapsed();
-    assert!(took >= SHORT && took <= SHORT * 2, "{took:?}");
-    for client in [&mut never, &mut endless, &mut half_a_body] {
-        client.rest().await;
-    }
-    until("the handlers are gone", || site.stage.handlers_gone.count() == 3);
-    assert_eq!(
-        drained(&site, SHORT).await,
-        (0, 3),
-        "asked again it says the same"
-    );
+    in_time(SHORT * 2, async || {
+        let site = Site::open();
+        let mut never = site.busy_client("/never").await;
+        let mut endless = site.busy_client("/endless").await;
+        let mut half = site.client().await;
+        half.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nab")
+            .await;
+        until("three are under way", || site.server.requests_in_flight() == 3);
+        let begin = Instant::now();
+        assert_eq!(drained(&site, SHORT).await, (0, 3));
+        let took = begin.elapsed();
+        assert!(took >= SHORT, "{took:?}");
+        for client in [&mut never, &mut endless, &mut half] {
+            client.rest().await;
+        }
+        until("the handlers are gone", || site.stage.handlers_gone.count() == 3);
+        assert_eq!(
+            drained(&site, SHORT).await,
+            (0, 3),
+            "asked again it says the same"
+        );
+        took
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -215,13 +229,16 @@ async fn a_wait_that_is_given_up_can_be_taken_up_again() {
 
 #[tokio::test]
 async fn a_blocked_worker_does_not_hold_the_drain_past_its_deadline() {
-    let site = Site::on("127.0.0.1", 1, |options| options);
-    let _client = site.busy_client("/block").await;
-    let begin = Instant::now();
-    let report = site.server.drained(Instant::now() + SHORT).await;
-    assert!(begin.elapsed() <= SHORT * 2, "{:?}", begin.elapsed());
-    assert_eq!((report.answered, report.cut), (0, 1));
-    site.stage.gate.open();
+    in_time(SHORT * 2, async || {
+        let site = Site::on("127.0.0.1", 1, |options| options);
+        let _client = site.busy_client("/block").await;
+        let begin = Instant::now();
+        let report = site.server.drained(Instant::now() + SHORT).await;
+        assert_eq!((report.answered, report.cut), (0, 1));
+        site.stage.gate.open();
+        begin.elapsed()
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -26,6 +26,18 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Holds `bound` against the best of three measurements: a machine with other work may be late now and then.
+pub(crate) async fn in_time(bound: Duration, mut measured: impl AsyncFnMut() -> Duration) {
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        took.push(measured().await);
+        if took.last().is_some_and(|last| *last <= bound) {
+            return;
+        }
+    }
+    panic!("not once within {bound:?}: {took:?}");
+}
+
 /// Counts how many of its guards are gone.
 #[derive(Clone, Default)]
 pub(crate) struct Drops(Arc<AtomicUsize>);

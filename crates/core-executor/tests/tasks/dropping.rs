@@ -7,7 +7,8 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// Far less than what is blocked stays blocked.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 async fn endless(_guard: DropGuard) {
     pending::<()>().await;
