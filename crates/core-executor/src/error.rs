@@ -37,9 +37,6 @@ pub enum ExecutorError {
     /// The process could not listen for SIGTERM and SIGINT.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
-    /// A metric of this name is registered already.
-    #[error("cannot register the executor's metrics")]
-    Metrics(#[source] prometheus::Error),
 }
 
 /// Why a listener could not be bound. The text names the host or the address.
