@@ -242,7 +242,7 @@ fn executable(name: &str) -> PathBuf {
             .expect("the package is in the workspace");
         let mut build = Command::new(env!("CARGO"));
         build
-            .args(["build", "--quiet", "--locked", "-p", "examples", "--examples"])
+            .args(["build", "--quiet", "--locked", "--workspace", "--examples"])
             .current_dir(root);
         if target_directory().ends_with("release") {
             build.arg("--release");

@@ -1,7 +1,10 @@
-//! What the workspace's tests share: examples as real processes, a small HTTP client, a WebSocket client.
+//! What the workspace's tests share: examples as real processes, a small HTTP client, a WebSocket client,
+//! a WebSocket peer of bare bytes, and what can be seen of a process from outside.
 
 pub mod example;
 pub mod http;
+pub mod observe;
+pub mod raw;
 pub mod ws;
 
 use std::time::Duration;
