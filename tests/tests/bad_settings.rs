@@ -50,11 +50,7 @@ fn unknown_settings_in_a_file_are_start_errors() {
         &[".env:2", "WEBSOCKET_PROT", "did you mean `WEBSOCKET_PORT`?"],
     );
     // Keys of features that are not built yet are unknown: a setting without an effect would be worse.
-    for key in [
-        "WEBSOCKET_ENABLE_DEFLATE",
-        "SERVER_TLS_ENABLED",
-        "SERVER_MAX_CONNECTIONS",
-    ] {
+    for key in ["SERVER_TLS_ENABLED", "SERVER_MAX_CONNECTIONS"] {
         refused(Launch::new("full").file(".env", &format!("{key}=1\n")), &[key]);
     }
     refused(Launch::new("full").file(".env", "SERVER_PORT\n"), &[".env:1"]);

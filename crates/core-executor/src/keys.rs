@@ -71,6 +71,41 @@ pub const KEYS: &[Key] = &[
         "bytes of one message, beyond it Close 1009",
     ),
     key(
+        "WEBSOCKET_MAX_FRAGMENTS",
+        "1024",
+        "frames of one message, beyond it Close 1008",
+    ),
+    key(
+        "WEBSOCKET_MAX_EMPTY_FRAGMENTS",
+        "16",
+        "empty frames of one message, beyond it Close 1008",
+    ),
+    key(
+        "WEBSOCKET_ENABLE_DEFLATE",
+        "true",
+        "negotiate permessage-deflate with clients that offer it",
+    ),
+    key(
+        "WEBSOCKET_FRAME_TIMEOUT",
+        "10",
+        "s for each 64 KiB of a frame, beyond it Close 1008, 0 = off",
+    ),
+    key(
+        "WEBSOCKET_WRITE_STALL_TIMEOUT",
+        "30",
+        "s a peer may take nothing of what is written to it, 0 = off",
+    ),
+    key(
+        "WEBSOCKET_CONTROL_RATE",
+        "20",
+        "control frames per s in the long run, beyond it Close 1008",
+    ),
+    key(
+        "WEBSOCKET_CONTROL_BURST",
+        "100",
+        "control frames at once, beyond it Close 1008",
+    ),
+    key(
         "WEBSOCKET_IDLE_TIMEOUT",
         "60",
         "s without a byte from the peer until it is closed, 0 = off",

@@ -2,12 +2,19 @@
 
 mod event;
 mod frames;
+mod limits;
 mod mask;
 mod utf8;
 
 pub use event::Incoming;
 pub(crate) use event::{Event, PeerClose, Violation};
+#[cfg_attr(
+    not(feature = "client"),
+    allow(unused_imports, reason = "only a client masks")
+)]
+pub(crate) use frames::masked;
 pub(crate) use frames::{close_frame, data_frame, ping_frame, pong_frame};
+pub(crate) use limits::Limits;
 
 use std::io::Cursor;
 
@@ -23,12 +30,25 @@ const MAX_HEADER: usize = 14;
 /// Longest payload of a control frame (RFC 6455 §5.5).
 const MAX_CONTROL: u64 = 125;
 
-/// Decodes what one client sends. Holds only an unfinished header, frame or message; a peer that says nothing
+/// Whose frames are decoded, which decides on their mask (RFC 6455 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// We are the server: the peer's frames must be masked.
+    Server,
+    /// We are the client: the peer's frames must not be masked.
+    #[cfg_attr(
+        not(feature = "client"),
+        allow(dead_code, reason = "only a client reads a server")
+    )]
+    Client,
+}
+
+/// Decodes what one peer sends. Holds only an unfinished header, frame or message; a peer that says nothing
 /// costs no buffer.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    /// Largest assembled message in bytes.
-    max_message: u64,
+    role: Role,
+    limits: Limits,
     /// The first bytes of a header that is not whole yet.
     head: [u8; MAX_HEADER],
     /// How many bytes of `head` are set.
@@ -48,7 +68,8 @@ pub(crate) struct Decoder {
 struct Frame {
     opcode: OpCode,
     is_final: bool,
-    mask: [u8; 4],
+    /// Absent in the frames of a server.
+    mask: Option<[u8; 4]>,
     read: u64,
     length: u64,
 }
@@ -87,10 +108,11 @@ impl Assembly {
 const BAD_TEXT: Violation = Violation::not_utf8("text is not UTF-8");
 
 impl Decoder {
-    /// A decoder that refuses messages over `max_message` bytes.
-    pub(crate) fn new(max_message: usize) -> Self {
+    /// A decoder for the one end of a connection that refuses messages past these limits.
+    pub(crate) fn new(role: Role, limits: Limits) -> Self {
         Self {
-            max_message: max_message as u64,
+            role,
+            limits,
             head: [0; MAX_HEADER],
             head_len: 0,
             frame: None,
@@ -159,7 +181,7 @@ impl Decoder {
             self.check_first(first)?;
         }
         if let [first, second, ..] = *bytes {
-            check_second(first, second)?;
+            self.check_second(first, second)?;
         }
         let mut cursor = Cursor::new(bytes);
         let parsed = FrameHeader::parse(&mut cursor)
@@ -197,22 +219,35 @@ impl Decoder {
         }
     }
 
+    /// What the second byte can break: the mask and the length of control frames.
+    fn check_second(&self, first: u8, second: u8) -> Result<(), Violation> {
+        match (self.role, second & 0x80 != 0) {
+            (Role::Server, false) => return Err(Violation::protocol("unmasked frame")),
+            (Role::Client, true) => return Err(Violation::protocol("masked frame")),
+            _ => {}
+        }
+        let is_control = first & 0x08 != 0;
+        if is_control && u64::from(second & 0x7f) > MAX_CONTROL {
+            return Err(Violation::protocol("control frame over 125 bytes"));
+        }
+        Ok(())
+    }
+
     /// The checks that need the whole header: the declared length, before anything of it is buffered.
     fn admit(&mut self, header: &FrameHeader, length: u64) -> Result<Frame, Violation> {
-        let mask = header.mask.ok_or(Violation::protocol("unmasked frame"))?;
         if length >> 63 != 0 {
             return Err(Violation::protocol("top bit of the length set"));
         }
         if matches!(header.opcode, OpCode::Data(_)) {
             let before = self.message.as_ref().map_or(0, Assembly::len);
-            if before.saturating_add(length) > self.max_message {
+            if before.saturating_add(length) > self.limits.message {
                 return Err(Violation::TOO_BIG);
             }
         }
         Ok(Frame {
             opcode: header.opcode,
             is_final: header.is_final,
-            mask,
+            mask: header.mask,
             read: 0,
             length,
         })
@@ -226,7 +261,9 @@ impl Decoder {
         let missing = frame.length - frame.read;
         let here = usize::try_from(missing).map_or(input.len(), |missing| missing.min(input.len()));
         let piece = &mut input[..here];
-        unmask(piece, frame.mask, frame.read);
+        if let Some(key) = frame.mask {
+            unmask(piece, key, frame.read);
+        }
         let is_whole = frame.read == 0 && here as u64 == frame.length;
         frame.read += here as u64;
         let event = match frame.opcode {
@@ -279,18 +316,6 @@ impl Decoder {
         let payload = std::mem::take(&mut self.control);
         control_event(control, &payload).map(Some)
     }
-}
-
-/// What the second byte can break: the mask and the length of control frames.
-fn check_second(first: u8, second: u8) -> Result<(), Violation> {
-    if second & 0x80 == 0 {
-        return Err(Violation::protocol("unmasked frame"));
-    }
-    let is_control = first & 0x08 != 0;
-    if is_control && u64::from(second & 0x7f) > MAX_CONTROL {
-        return Err(Violation::protocol("control frame over 125 bytes"));
-    }
-    Ok(())
 }
 
 fn whole_message(data: Data, payload: &[u8]) -> Result<Incoming, Violation> {

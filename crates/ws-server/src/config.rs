@@ -17,6 +17,26 @@ pub struct WsConfig {
     /// Largest assembled message in bytes; a longer one is refused with Close 1009 as soon as its length is
     /// known, before it is buffered. Default 65536 (`WEBSOCKET_MAX_MESSAGE_SIZE`).
     pub max_message_size: usize,
+    /// Frames one message may come in; one more is refused with Close 1008. Default 1024
+    /// (`WEBSOCKET_MAX_FRAGMENTS`).
+    pub max_fragments: usize,
+    /// Frames of one fragmented message that may be empty; one more is refused with Close 1008. Default 16
+    /// (`WEBSOCKET_MAX_EMPTY_FRAGMENTS`).
+    pub max_empty_fragments: usize,
+    /// Negotiate permessage-deflate (RFC 7692) with clients that offer it. Default true
+    /// (`WEBSOCKET_ENABLE_DEFLATE`).
+    pub enable_deflate: bool,
+    /// How long a frame may take from its first byte to its last, for each 64 KiB begun; a slower one is refused with
+    /// Close 1008. Default 10 s (`WEBSOCKET_FRAME_TIMEOUT`).
+    pub frame_timeout: Duration,
+    /// How long a peer may take no byte of what is being written to it; then the connection is reset and reported as
+    /// slow. Default 30 s (`WEBSOCKET_WRITE_STALL_TIMEOUT`).
+    pub write_stall_timeout: Duration,
+    /// Control frames per second a peer may send in the long run; past the budget it is refused with Close 1008.
+    /// Default 20 (`WEBSOCKET_CONTROL_RATE`).
+    pub control_rate: u32,
+    /// Control frames a peer may send at once. Default 100 (`WEBSOCKET_CONTROL_BURST`).
+    pub control_burst: u32,
     /// A session from whose peer no byte came for this long is closed. Default 60 s (`WEBSOCKET_IDLE_TIMEOUT`).
     pub idle_timeout: Duration,
     /// Time between pings. Default 30 s (`WEBSOCKET_PING_INTERVAL`).
@@ -113,6 +133,13 @@ impl Default for WsConfig {
             host: "127.0.0.1".to_owned(),
             port: 9090,
             max_message_size: 65536,
+            max_fragments: 1024,
+            max_empty_fragments: 16,
+            enable_deflate: true,
+            frame_timeout: Duration::from_secs(10),
+            write_stall_timeout: Duration::from_secs(30),
+            control_rate: 20,
+            control_burst: 100,
             idle_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(30),
@@ -137,10 +164,18 @@ impl WsConfig {
         let default = Self::default();
         let seconds = |key, default: Duration| env.seconds(key, default.as_secs());
         let size = |key, default| size(env, key, default);
+        let count = |key, default| count(env, key, default);
         Ok(Self {
             host: env.host("WEBSOCKET_HOST", &default.host)?,
             port: env.port("WEBSOCKET_PORT", default.port)?,
             max_message_size: size("WEBSOCKET_MAX_MESSAGE_SIZE", default.max_message_size)?,
+            max_fragments: size("WEBSOCKET_MAX_FRAGMENTS", default.max_fragments)?,
+            max_empty_fragments: size("WEBSOCKET_MAX_EMPTY_FRAGMENTS", default.max_empty_fragments)?,
+            enable_deflate: env.flag("WEBSOCKET_ENABLE_DEFLATE", default.enable_deflate)?,
+            frame_timeout: seconds("WEBSOCKET_FRAME_TIMEOUT", default.frame_timeout)?,
+            write_stall_timeout: seconds("WEBSOCKET_WRITE_STALL_TIMEOUT", default.write_stall_timeout)?,
+            control_rate: count("WEBSOCKET_CONTROL_RATE", default.control_rate)?,
+            control_burst: count("WEBSOCKET_CONTROL_BURST", default.control_burst)?,
             idle_timeout: seconds("WEBSOCKET_IDLE_TIMEOUT", default.idle_timeout)?,
             ping_interval: seconds("WEBSOCKET_PING_INTERVAL", default.ping_interval)?,
             pong_timeout: seconds("WEBSOCKET_PONG_TIMEOUT", default.pong_timeout)?,
@@ -177,6 +212,11 @@ fn size(env: &Env, key: &'static str, default: usize) -> Result<usize, EnvError>
     Ok(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
+fn count(env: &Env, key: &'static str, default: u32) -> Result<u32, EnvError> {
+    let number = env.number(key, default.into(), 0..=u64::from(u32::MAX))?;
+    Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
 /// The limit as a number to compare with: 0 means there is none.
 pub(crate) const fn or_unlimited(limit: usize) -> usize {
     if limit == 0 { usize::MAX } else { limit }
@@ -206,6 +246,13 @@ mod tests {
             ("WEBSOCKET_HOST", "::1"),
             ("WEBSOCKET_PORT", "0"),
             ("WEBSOCKET_MAX_MESSAGE_SIZE", "1"),
+            ("WEBSOCKET_MAX_FRAGMENTS", "13"),
+            ("WEBSOCKET_MAX_EMPTY_FRAGMENTS", "14"),
+            ("WEBSOCKET_ENABLE_DEFLATE", "false"),
+            ("WEBSOCKET_FRAME_TIMEOUT", "15"),
+            ("WEBSOCKET_WRITE_STALL_TIMEOUT", "16"),
+            ("WEBSOCKET_CONTROL_RATE", "17"),
+            ("WEBSOCKET_CONTROL_BURST", "18"),
             ("WEBSOCKET_IDLE_TIMEOUT", "2"),
             ("WEBSOCKET_PING_INTERVAL", "3"),
             ("WEBSOCKET_PONG_TIMEOUT", "4"),
@@ -226,6 +273,13 @@ mod tests {
             host: "::1".to_owned(),
             port: 0,
             max_message_size: 1,
+            max_fragments: 13,
+            max_empty_fragments: 14,
+            enable_deflate: false,
+            frame_timeout: Duration::from_secs(15),
+            write_stall_timeout: Duration::from_secs(16),
+            control_rate: 17,
+            control_burst: 18,
             idle_timeout: Duration::from_secs(2),
             ping_interval: Duration::from_secs(3),
             pong_timeout: Duration::from_secs(4),

@@ -19,8 +19,8 @@ use tokio::time::Sleep;
 use crate::attachment::Attachment;
 use crate::close::{CloseInfo, ClosedBy, close_code};
 use crate::closing::{Closing, Farewell};
-use crate::codec::{Decoder, Incoming, ping_frame};
-use crate::config::{WsConfig, or_unlimited};
+use crate::codec::{Decoder, Incoming, Limits, Role, ping_frame};
+use crate::config::WsConfig;
 use crate::dispatch::{Dispatch, Panicked};
 use crate::error::SessionError;
 use crate::heartbeat::{Beat, Heartbeat};
@@ -74,10 +74,10 @@ struct Connection {
 
 impl Connection {
     fn new(stream: IoStream, early: &[u8], attachment: Attachment) -> Self {
-        let limit = or_unlimited(attachment.session().hub().config().max_message_size);
+        let limits = Limits::of(attachment.session().hub().config());
         Self {
             stream: Some(stream),
-            decoder: Decoder::new(limit),
+            decoder: Decoder::new(Role::Server, limits),
             backlog: BytesMut::from(early),
             handling: None,
             waiting: None,

@@ -1,8 +1,10 @@
-//! Server frames: unmasked, whole, uncompressed (RFC 6455 §5.1, §5.2).
+//! Frames as a server sends them, unmasked and whole, and their masked form for a client (RFC 6455 §5.1 to §5.3).
 
 use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::mask::unmask;
 
 /// Longest reason of a Close frame: 125 bytes less the code.
 const MAX_REASON: usize = 123;
@@ -22,6 +24,25 @@ fn frame(opcode: OpCode, pieces: [&[u8]; 2]) -> (Bytes, usize) {
         bytes.extend_from_slice(piece);
     }
     (Bytes::from(bytes), header_len)
+}
+
+/// The same frame as a client sends it: masked with `key`, which must be fresh and unpredictable for each frame
+/// (RFC 6455 §5.3). `frame` is one whole frame of the functions below.
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only a client masks"))]
+pub(crate) fn masked(frame: &[u8], key: [u8; 4]) -> Bytes {
+    let header_len = match frame[1] {
+        127 => 10,
+        126 => 4,
+        _ => 2,
+    };
+    let (header, body) = frame.split_at(header_len);
+    let mut bytes = Vec::with_capacity(frame.len() + key.len());
+    bytes.extend_from_slice(header);
+    bytes[1] |= 0x80;
+    bytes.extend_from_slice(&key);
+    bytes.extend_from_slice(body);
+    unmask(&mut bytes[header_len + key.len()..], key, 0);
+    Bytes::from(bytes)
 }
 
 /// One data message as one frame, and where its body begins.
@@ -63,7 +84,7 @@ fn cut_at_character(text: &str, limit: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{close_frame, data_frame, ping_frame, pong_frame};
+    use super::{close_frame, data_frame, masked, ping_frame, pong_frame};
     use tungstenite::protocol::frame::coding::Data;
 
     #[test]
@@ -79,6 +100,22 @@ mod tests {
             [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]
         );
         assert_eq!(ping_frame()[..], [0x89, 0]);
+    }
+
+    #[test]
+    fn the_masked_example_of_rfc_6455_section_5_7() {
+        let (frame, _) = data_frame(Data::Text, b"Hello");
+        assert_eq!(
+            masked(&frame, [0x37, 0xfa, 0x21, 0x3d])[..],
+            [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]
+        );
+        assert_eq!(masked(&ping_frame(), [1, 2, 3, 4])[..], [0x89, 0x80, 1, 2, 3, 4]);
+        for (length, header) in [(125, 2), (126, 4), (65535, 4), (65536, 10)] {
+            let (frame, _) = data_frame(Data::Binary, &vec![0; length]);
+            let masked = masked(&frame, [9; 4]);
+            assert_eq!(masked.len(), header + 4 + length);
+            assert!(masked[header..].iter().all(|byte| *byte == 9), "{length}");
+        }
     }
 
     #[test]

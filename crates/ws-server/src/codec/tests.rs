@@ -3,10 +3,23 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Decoder, Event, Incoming, PeerClose, Violation, may_be_sent};
+use super::{Decoder, Event, Incoming, Limits, PeerClose, Role, Violation, data_frame, masked, may_be_sent};
+use tungstenite::protocol::frame::coding::Data;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const LIMIT: usize = 1000;
+
+fn limits(message: usize) -> Limits {
+    Limits {
+        message: message as u64,
+        fragments: 64,
+        empty_fragments: 4,
+    }
+}
+
+fn server(message: usize) -> Decoder {
+    Decoder::new(Role::Server, limits(message))
+}
 
 /// A client frame: first byte, payload, and everything else lawful.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -61,7 +74,7 @@ fn decode_into(decoder: &mut Decoder, input: &[u8], events: &mut Vec<Event>) -> 
 
 /// Everything that comes out of `pieces` fed one after the other.
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-    let mut decoder = Decoder::new(LIMIT);
+    let mut decoder = server(LIMIT);
     let mut events = Vec::new();
     for piece in pieces {
         if let Err(violation) = decode_into(&mut decoder, piece, &mut events) {
@@ -290,12 +303,12 @@ fn broken_headers_fail_at_their_byte() {
 
 #[test]
 fn a_declared_length_buffers_nothing_and_empty_fragments_cost_nothing() {
-    let mut decoder = Decoder::new(usize::MAX);
+    let mut decoder = server(usize::MAX);
     let mut events = Vec::new();
     decode_into(&mut decoder, &header(0x82, 1 << 40), &mut events).unwrap();
     assert_eq!(held(&decoder), 0);
 
-    let mut decoder = Decoder::new(LIMIT);
+    let mut decoder = server(LIMIT);
     decode_into(&mut decoder, &frame(0x02, b""), &mut events).unwrap();
     for _ in 0..10_000 {
         decode_into(&mut decoder, &frame(0x00, b""), &mut events).unwrap();
@@ -314,7 +327,7 @@ fn held(decoder: &Decoder) -> usize {
 
 #[test]
 fn after_the_end_everything_is_swallowed() {
-    let mut decoder = Decoder::new(LIMIT);
+    let mut decoder = server(LIMIT);
     assert!(decode_into(&mut decoder, &frame(0x83, b""), &mut Vec::new()).is_err());
     let mut rest = frame(0x81, b"late");
     let length = rest.len();
@@ -359,4 +372,25 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _either = decode([&bytes[..]]);
     }
+}
+
+/// RFC 6455 §5.1: a server must not mask, a client must.
+#[test]
+fn a_client_reads_what_a_server_writes_and_nothing_masked() {
+    let (frame, _) = data_frame(Data::Text, "grüß".as_bytes());
+    let mut events = Vec::new();
+    let mut client = Decoder::new(Role::Client, limits(LIMIT));
+    decode_into(&mut client, &frame, &mut events).unwrap();
+    assert_eq!(events, [text("grüß")]);
+    let refused = decode_into(&mut client, &masked(&frame, KEY), &mut events);
+    assert_eq!(refused, Err(Violation::protocol("masked frame")));
+}
+
+#[test]
+fn a_server_reads_what_a_client_writes() {
+    let (frame, _) = data_frame(Data::Binary, &[7; 300]);
+    assert_eq!(
+        decode([&masked(&frame, KEY)[..]]),
+        (vec![binary(&[7; 300])], None)
+    );
 }
