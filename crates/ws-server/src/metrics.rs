@@ -4,7 +4,23 @@ use core_executor::ConnectionMetrics;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::close::ClosedBy;
+use crate::close::{CloseInfo, ClosedBy, close_code};
+
+/// Why a session failed: every value the label `reason` can have.
+const FAULTS: [&str; 9] = [
+    "connection",
+    "idle",
+    "no_pong",
+    "panic",
+    "policy",
+    "protocol",
+    "size",
+    "slow",
+    "text",
+];
+
+/// The statuses of refused handshakes that have a label of their own; any other one is `other`.
+const STATUSES: [u16; 9] = [400, 401, 403, 404, 405, 426, 429, 500, 503];
 
 /// The metrics of one server; clones share their values. They move from the first session on, registered or not.
 #[derive(Debug, Clone)]
@@ -16,13 +32,14 @@ pub struct WsMetrics {
     pub(crate) errors: IntCounter,
     pub(crate) bytes_in: IntCounter,
     pub(crate) bytes_out: IntCounter,
-    pub(crate) handshakes_refused: IntCounter,
+    handshakes_refused: IntCounterVec,
     pub(crate) messages_dropped: IntCounter,
     pub(crate) messages_undelivered: IntCounter,
     pub(crate) messages_unhandled: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) rooms_active: IntGauge,
     closes: IntCounterVec,
+    failures: IntCounterVec,
     /// Of the own listener.
     pub(crate) connections: ConnectionMetrics,
 }
@@ -30,14 +47,25 @@ pub struct WsMetrics {
 impl WsMetrics {
     /// New metrics, all zero.
     pub fn new() -> Self {
-        let closes = IntCounterVec::new(
-            Opts::new("ws_closes_total", "Sessions ended, by who ended them"),
-            &["by"],
-        )
-        .expect("the name is a valid metric name");
-        for by in ClosedBy::ALL {
-            closes.with_label_values(&[by.as_str()]);
-        }
+        let closes = counters(
+            "ws_closes_total",
+            "Sessions ended, by who ended them",
+            "by",
+            ClosedBy::ALL.map(ClosedBy::as_str),
+        );
+        let failures = counters(
+            "ws_failures_total",
+            "Sessions ended for a fault, by its kind",
+            "reason",
+            FAULTS,
+        );
+        let statuses = STATUSES.map(|status| status.to_string());
+        let handshakes_refused = counters(
+            "ws_handshakes_refused_total",
+            "Handshakes answered with an error, by its status",
+            "status",
+            statuses.iter().map(String::as_str).chain(["other"]),
+        );
         Self {
             connections_total: counter("ws_connections_total", "Sessions opened"),
             connections_active: gauge("ws_connections_active", "Sessions that are open"),
@@ -49,7 +77,7 @@ impl WsMetrics {
             ),
             bytes_in: counter("ws_bytes_in_total", "Bytes received"),
             bytes_out: counter("ws_bytes_out_total", "Bytes written"),
-            handshakes_refused: counter("ws_handshakes_refused_total", "Handshakes answered with an error"),
+            handshakes_refused,
             messages_dropped: counter(
                 "ws_messages_dropped_total",
                 "Messages dropped by an outbox policy",
@@ -65,6 +93,7 @@ impl WsMetrics {
             panics: counter("ws_panics_total", "Panics caught in callbacks and relays"),
             rooms_active: gauge("ws_rooms_active", "Rooms with a member"),
             closes,
+            failures,
             connections: ConnectionMetrics::new("ws"),
         }
     }
@@ -89,6 +118,7 @@ impl WsMetrics {
             panics,
             rooms_active,
             closes,
+            failures,
             connections,
         } = self.clone();
         connections.register(registry)?;
@@ -99,7 +129,6 @@ impl WsMetrics {
             errors,
             bytes_in,
             bytes_out,
-            handshakes_refused,
             messages_dropped,
             messages_undelivered,
             messages_unhandled,
@@ -115,7 +144,9 @@ impl WsMetrics {
                     .into_iter()
                     .map(|gauge| Box::new(gauge) as Box<dyn Collector>),
             )
-            .chain([Box::new(closes) as Box<dyn Collector>])
+            .chain(
+                [closes, failures, handshakes_refused].map(|family| Box::new(family) as Box<dyn Collector>),
+            )
             .try_for_each(|collector| registry.register(collector))
     }
 
@@ -129,9 +160,21 @@ impl WsMetrics {
         self.messages_out.get()
     }
 
-    pub(crate) fn closed(&self, by: ClosedBy) {
+    pub(crate) fn closed(&self, info: &CloseInfo) {
         self.connections_active.dec();
-        self.closes.with_label_values(&[by.as_str()]).inc();
+        self.closes.with_label_values(&[info.by.as_str()]).inc();
+        if let Some(fault) = fault(info) {
+            self.failures.with_label_values(&[fault]).inc();
+        }
+    }
+
+    pub(crate) fn handshake_refused(&self, status: u16) {
+        if STATUSES.contains(&status) {
+            let status = status.to_string();
+            self.handshakes_refused.with_label_values(&[&status]).inc();
+        } else {
+            self.handshakes_refused.with_label_values(&["other"]).inc();
+        }
     }
 
     pub(crate) fn panicked(&self) {
@@ -144,6 +187,37 @@ impl Default for WsMetrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The kind of fault that ended a session; `None` for an ordinary end.
+fn fault(info: &CloseInfo) -> Option<&'static str> {
+    match (info.by, info.code) {
+        (ClosedBy::Slow, _) => Some("slow"),
+        (ClosedBy::Timeout, close_code::ABNORMAL) => Some("no_pong"),
+        (ClosedBy::Timeout, _) => Some("idle"),
+        (ClosedBy::Error, close_code::PROTOCOL) => Some("protocol"),
+        (ClosedBy::Error, close_code::INVALID) => Some("text"),
+        (ClosedBy::Error, close_code::POLICY) => Some("policy"),
+        (ClosedBy::Error, close_code::TOO_BIG) => Some("size"),
+        (ClosedBy::Error, close_code::INTERNAL) => Some("panic"),
+        (ClosedBy::Error, _) => Some("connection"),
+        (ClosedBy::Peer | ClosedBy::Server | ClosedBy::Shutdown, _) => None,
+    }
+}
+
+/// A family with one label whose every value is there from the start.
+fn counters<'a>(
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl IntoIterator<Item = &'a str>,
+) -> IntCounterVec {
+    let family =
+        IntCounterVec::new(Opts::new(name, help), &[label]).expect("the names are valid metric names");
+    for value in values {
+        family.with_label_values(&[value]);
+    }
+    family
 }
 
 fn counter(name: &str, help: &str) -> IntCounter {

@@ -143,7 +143,7 @@ impl Hub {
         session.leave_all();
         let undelivered = session.outbox().end();
         self.metrics().messages_undelivered.inc_by(undelivered);
-        self.metrics().closed(info.by);
+        self.metrics().closed(info);
         if self.is_stopping() {
             self.tally().count(outcome, undelivered);
         }

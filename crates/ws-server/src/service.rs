@@ -65,7 +65,7 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
             };
             Ok(opened.map_or_else(
                 |refusal| {
-                    hub.metrics().handshakes_refused.inc();
+                    hub.metrics().handshake_refused(refusal.status().as_u16());
                     refusal.into_response()
                 },
                 |accept| handshake::switching_protocols(&accept),
