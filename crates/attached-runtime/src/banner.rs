@@ -1,5 +1,6 @@
 //! The one line that says that an application is ready.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ impl Addresses {
     /// Writes the line on standard error, in colour only on a terminal and only without `NO_COLOR`.
     pub fn announce(&self) {
         let mut out = std::io::stderr().lock();
-        let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = wants_colour(out.is_terminal(), std::env::var_os("NO_COLOR"));
         // Nobody can be told that standard error is closed.
         let _ = writeln!(out, "{}", self.line(colour));
     }
@@ -50,6 +51,11 @@ impl Addresses {
     }
 }
 
+/// Colours are for terminals, and for people who did not ask to be spared them (`NO_COLOR`, any value but empty).
+fn wants_colour(is_terminal: bool, no_color: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|value| value.is_empty())
+}
+
 impl fmt::Display for Addresses {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.line(false))
@@ -67,5 +73,13 @@ mod tests {
         assert_eq!(addresses.to_string(), "ready http=127.0.0.1:8080 ws=- metrics=-");
         assert!(addresses.line(true).contains('\u{1b}'));
         assert!(!addresses.line(false).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn colours_are_for_terminals_and_no_color_is_obeyed() {
+        assert!(wants_colour(true, None));
+        assert!(wants_colour(true, Some(OsString::new())));
+        assert!(!wants_colour(true, Some("1".into())));
+        assert!(!wants_colour(false, None));
     }
 }

@@ -102,7 +102,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
                 report,
             }
             .conduct()
-        })?;
+        });
         Ok(AttachedRuntime::new(
             spawner, watched, finished, addresses, announce, signals,
         ))

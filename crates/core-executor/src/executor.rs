@@ -250,19 +250,14 @@ impl RuntimeExecutor {
 
     /// Runs the one task that outlives all others and ends them: it gets the executor and is tracked by nobody.
     ///
-    /// # Errors
-    /// [`ExecutorError::Stopping`] when a stop was asked for already.
-    pub fn conduct<F, Fut>(self, conductor: F) -> Result<(), ExecutorError>
+    /// It runs even when a stop was asked for already: somebody has to carry that out.
+    pub fn conduct<F, Fut>(self, conductor: F)
     where
         F: FnOnce(Self) -> Fut,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        if self.shutdown_handle().is_requested() {
-            return Err(ExecutorError::Stopping);
-        }
         let control = self.spawner.control().clone();
         control.spawn(conductor(self));
-        Ok(())
     }
 
     async fn end_tasks(&self, until: Instant) {

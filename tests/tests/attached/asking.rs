@@ -1,7 +1,9 @@
 //! Asking for the end, from anywhere.
 
 use crate::support::{app, block_on, executor, finalize, http_addr, ws, ws_addr};
-use attached_runtime::{AttachedRuntime, ShutdownReport, StopCause, WsServer};
+use attached_runtime::{App, AppConfig, AttachedRuntime, ShutdownReport, StopCause, WsServer};
+use axum::routing::get;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -146,4 +148,64 @@ fn stopping_only_the_websocket_server_from_its_own_callback_leaves_http_running(
     assert!(refused(), "the WebSocket port is closed");
     assert_eq!(http::get(http_addr(&runtime), "/").text(), "up");
     assert!(finalize(runtime).is_clean());
+}
+
+/// An app whose page asks for the stop, on a free port, and a client that asks for that page until it is served.
+fn stopped_by_its_page(handle: attached_runtime::ShutdownHandle) -> (App, std::thread::JoinHandle<()>) {
+    let port = {
+        let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        probe.local_addr().expect("bound").port()
+    };
+    let config = AppConfig {
+        port,
+        ..AppConfig::default()
+    };
+    let page = get(move || {
+        handle.request_stop();
+        async { "stopping" }
+    });
+    let asking = std::thread::spawn(move || {
+        let limit = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < limit, "nobody serves");
+            std::thread::yield_now();
+        }
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(http::get(address, "/stop").text(), "stopping");
+    });
+    (App::new(config).route("/stop", page), asking)
+}
+
+#[test]
+fn both_servers_in_one_call_for_a_plain_main() {
+    let executor = executor();
+    let (app, asking) = stopped_by_its_page(executor.shutdown_handle());
+    let report = attached_runtime::run_http_and_ws(app, ws(), executor).expect("it runs and ends");
+    asking.join().expect("answered");
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn both_servers_in_one_call_for_async_code() {
+    let executor = executor();
+    let (app, asking) = stopped_by_its_page(executor.shutdown_handle());
+    let served = block_on(attached_runtime::serve_http_and_ws(app, ws(), executor));
+    asking.join().expect("answered");
+    let report = served.expect("it runs and ends");
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_wish_that_comes_during_the_start_is_carried_out() {
+    for _ in 0..20 {
+        let executor = executor();
+        let handle = executor.shutdown_handle();
+        let asking = std::thread::spawn(move || handle.request_stop());
+        match AttachedRuntime::start(app(), ws(), executor) {
+            Ok(runtime) => assert!(block_on(runtime.serve()).expect("it ends").is_clean()),
+            // It came before anything was served: nothing was.
+            Err(error) => assert!(format!("{error:?}").contains("stop"), "{error:?}"),
+        }
+        asking.join().expect("no panic");
+    }
 }
