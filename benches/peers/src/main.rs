@@ -1,0 +1,56 @@
+//! Echo and room servers of other WebSocket libraries: `peers NAME PORT`, paths `/echo` and `/room`.
+//!
+//! Each one is written as the library's own documentation shows it, on one current-thread tokio runtime, because the
+//! comparison gives each server one core. No logging, no limits beyond the library's defaults.
+
+mod axum_ws;
+mod fastwebsockets_ws;
+mod room;
+mod sockudo;
+mod tungstenite;
+mod yawc_ws;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The names `peers` knows.
+const NAMES: &str = "tokio-tungstenite axum fastwebsockets yawc sockudo-ws";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(name), Some(port)) = (
+        arguments.next(),
+        arguments.next().and_then(|port| port.parse().ok()),
+    ) else {
+        eprintln!("peers NAME PORT, NAME one of: {NAMES}");
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime of one thread can be built");
+    match runtime.block_on(serve(&name, port)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(name: &str, port: u16) -> Result<(), AnyError> {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    eprintln!("ready ws={}", listener.local_addr()?);
+    match name {
+        "tokio-tungstenite" => tungstenite::serve(listener).await,
+        "axum" => axum_ws::serve(listener).await,
+        "fastwebsockets" => fastwebsockets_ws::serve(listener).await,
+        "yawc" => yawc_ws::serve(listener).await,
+        "sockudo-ws" => sockudo::serve(listener).await,
+        other => Err(format!("{other} is none of: {NAMES}").into()),
+    }
+}
