@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Launch {
     name: String,
     settings: Vec<(String, String)>,
+    /// Runs in a network namespace of its own, whose loopback is up.
+    own_network: bool,
     directory: tempfile::TempDir,
 }
 
@@ -25,8 +27,16 @@ impl Launch {
         Self {
             name: name.to_owned(),
             settings,
+            own_network: false,
             directory,
         }
+    }
+
+    /// Runs it in a network of its own, of which only the loopback is up: its addresses are those inside. Needs
+    /// `unshare` and `ip`, and a kernel that lets users make networks.
+    pub fn in_own_network(mut self) -> Self {
+        self.own_network = true;
+        self
     }
 
     /// Sets a variable of the process environment.
@@ -63,8 +73,24 @@ impl Launch {
         (status.code(), example.all_lines().join("\n"))
     }
 
+    fn command(&self) -> Command {
+        let executable = executable(&self.name);
+        if !self.own_network {
+            return Command::new(executable);
+        }
+        let mut command = Command::new("/usr/bin/env");
+        command
+            .args(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare"])
+            .args(["--user", "--map-root-user", "--net", "sh", "-c"])
+            // Each step becomes the next one, so that the process keeps its number.
+            .arg("ip link set lo up && exec \"$0\"")
+            .arg(executable);
+        command
+    }
+
     fn spawn(self) -> Example {
-        let mut child = Command::new(executable(&self.name))
+        let mut child = self
+            .command()
             .current_dir(self.directory.path())
             .env_clear()
             .envs(self.settings)
