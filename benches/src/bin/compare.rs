@@ -20,7 +20,7 @@ compare --ours PATH [--peers PATH] [--other NAME=COMMAND]
   --peers PATH      the servers of benches/peers, release build
   --other N=COMMAND one more server; {port} in its command is the port it must listen on
   --servers LIST    (ours,tokio-tungstenite,axum,fastwebsockets,yawc,sockudo-ws)
-  --cells LIST      prefixes of cells (echo-20-200,room-1000-64,handshakes); `all` for all
+  --cells LIST      names of cells or their beginnings (echo-20-200,room-1000-64,handshakes); `all`
   --rounds N (3)    --seconds S (3)    --warm-up S (1)    --json FILE: every single run, a line each";
 
 /// Who may be missing in which cell: a server that cannot do a mode is a dash in the table.
@@ -79,7 +79,7 @@ fn read_plan() -> Result<Plan, AnyError> {
             .filter(|name| commands.contains_key(*name))
             .map(str::to_owned)
             .collect(),
-        cells: choose(if cells == "all" { "" } else { &cells }),
+        cells: choose(&cells),
         rounds: arguments.value("rounds", 3)?,
         seconds: arguments.value("seconds", 3.0)?,
         warm_up: arguments.value("warm-up", 1.0)?,

@@ -1,0 +1,84 @@
+//! The hot paths of the server with nothing around them, for a counter of instructions: `hot_paths PATH ROUNDS`.
+//!
+//! Everything runs on one thread. On simulated streams (`echo`, `echo-16`, `room`, `parse`) the other side of a
+//! connection is the stream itself: what the server writes releases what it reads next. Over loopback (`room-tcp`)
+//! the client takes its turn when the server has written everything. So two runs do the same, instruction for
+//! instruction, up to the seeds of hash tables. `instructions` runs this program and compares.
+
+mod loopback;
+mod simulated;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use core_executor::RuntimeExecutor;
+use ws_server::{Encoded, Session, WsConfig, WsServer};
+
+/// Members of the room.
+const MEMBERS: usize = 500;
+/// The one room.
+const ROOM: &str = "all";
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().unwrap_or_default();
+    let Some(rounds) = arguments.next().and_then(|rounds| rounds.parse().ok()) else {
+        let _ = writeln!(io::stderr(), "hot_paths echo|echo-16|room|room-tcp|parse ROUNDS");
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime of one thread can be built");
+    match runtime.block_on(run(&path, rounds)) {
+        Ok(messages) => {
+            let _ = writeln!(io::stdout(), "{messages}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{path}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does `rounds` rounds and returns how many messages that were (deliveries, in a room).
+async fn run(path: &str, rounds: u64) -> Result<u64, AnyError> {
+    let executor = RuntimeExecutor::on_current()?;
+    let spawner = executor.spawner();
+    match path {
+        "echo" => simulated::run(echo(), &spawner, 1, 1, rounds).await,
+        "echo-16" => simulated::run(echo(), &spawner, 1, 16, rounds).await,
+        "room" => simulated::run(room(), &spawner, MEMBERS, 1, rounds).await,
+        "room-tcp" => loopback::run(room(), &spawner, MEMBERS, rounds).await,
+        "parse" => simulated::run(deaf(), &spawner, 1, 0, rounds).await,
+        _ => Err("there is no such path".into()),
+    }
+}
+
+fn config() -> WsConfig {
+    WsConfig {
+        port: 0,
+        ..WsConfig::default()
+    }
+}
+
+fn echo() -> WsServer {
+    WsServer::new(config()).on_message(|session, text| async move {
+        session.send(Encoded::text(text));
+    })
+}
+
+fn deaf() -> WsServer {
+    WsServer::new(config()).on_message(|_, _| async {})
+}
+
+fn room() -> WsServer {
+    WsServer::new(config())
+        .on_open(|session: Session| async move {
+            session.join(ROOM).expect("a session may be in one room");
+        })
+        .on_message(|session, text| async move {
+            let _ = session.hub().publish(ROOM, Encoded::text(text)).await;
+        })
+}
