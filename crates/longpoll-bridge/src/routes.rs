@@ -86,7 +86,8 @@ async fn admit(hub: &Hub, parts: Parts, deadline: Instant) -> Result<(), Refusal
     let decision = timeout_at(deadline, decision)
         .await
         .map_err(|_| Refusal::HandlersTooSlow)?;
-    decision.map_err(Refusal::Denied)
+    // A request here has no session of its own, so there is nowhere to keep what `authorize` found out.
+    decision.map(drop).map_err(Refusal::Denied)
 }
 
 /// The whole body, up to the limit of the route.

@@ -1,11 +1,14 @@
 //! RFC 6455 frames to messages: pure, no socket and no clock. Bytes in, messages, control frames or violations out.
 
+mod assembly;
+mod control;
 mod event;
 mod frames;
 mod limits;
 mod mask;
 mod utf8;
 
+pub(crate) use control::may_be_sent;
 pub use event::Incoming;
 pub(crate) use event::{Event, PeerClose, Violation};
 #[cfg_attr(
@@ -13,17 +16,18 @@ pub(crate) use event::{Event, PeerClose, Violation};
     allow(unused_imports, reason = "only a client masks")
 )]
 pub(crate) use frames::masked;
-pub(crate) use frames::{close_frame, data_frame, ping_frame, pong_frame};
+pub(crate) use frames::{close_frame, compressed_frame, data_frame, ping_frame, pong_frame};
 pub(crate) use limits::Limits;
 
 use std::io::Cursor;
 
-use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use self::assembly::{Assembly, whole_message};
+use self::control::control_event;
 use self::mask::unmask;
-use self::utf8::PartialText;
+use crate::deflate::{Inflater, Negotiated};
 
 /// Longest header of a frame: two bytes, an 8-byte length, a 4-byte mask (RFC 6455 §5.2).
 const MAX_HEADER: usize = 14;
@@ -57,6 +61,8 @@ pub(crate) struct Decoder {
     frame: Option<Frame>,
     /// The fragmented or partly read message.
     message: Option<Assembly>,
+    /// Undoes the peer's compression, where permessage-deflate was negotiated.
+    inflater: Option<Box<Inflater>>,
     /// Payload of a control frame that is being read.
     control: Vec<u8>,
     /// A Close or a violation was seen: every later byte is ignored.
@@ -74,39 +80,6 @@ struct Frame {
     length: u64,
 }
 
-/// A message that is not whole yet.
-#[derive(Debug)]
-enum Assembly {
-    Text(PartialText),
-    Binary(Vec<u8>),
-}
-
-impl Assembly {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Text(text) => text.len() as u64,
-            Self::Binary(bytes) => bytes.len() as u64,
-        }
-    }
-
-    fn push(&mut self, piece: &[u8]) -> Result<(), Violation> {
-        match self {
-            Self::Text(text) => text.push(piece).map_err(|_| BAD_TEXT)?,
-            Self::Binary(bytes) => bytes.extend_from_slice(piece),
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Incoming, Violation> {
-        match self {
-            Self::Text(text) => text.finish().map(Incoming::Text).map_err(|_| BAD_TEXT),
-            Self::Binary(bytes) => Ok(Incoming::Binary(Bytes::from(bytes))),
-        }
-    }
-}
-
-const BAD_TEXT: Violation = Violation::not_utf8("text is not UTF-8");
-
 impl Decoder {
     /// A decoder for the one end of a connection that refuses messages past these limits.
     pub(crate) fn new(role: Role, limits: Limits) -> Self {
@@ -117,9 +90,16 @@ impl Decoder {
             head_len: 0,
             frame: None,
             message: None,
+            inflater: None,
             control: Vec::new(),
             done: false,
         }
+    }
+
+    /// The same with permessage-deflate as it was negotiated: RSV1 marks compressed messages (RFC 7692 §6).
+    pub(crate) fn with_deflate(mut self, negotiated: Option<&Negotiated>) -> Self {
+        self.inflater = negotiated.map(|negotiated| Box::new(Inflater::new(negotiated.incoming)));
+        self
     }
 
     /// Decodes from the front of `input` (whose payload bytes are unmasked in place) until an event is complete
@@ -141,6 +121,7 @@ impl Decoder {
         self.done = true;
         self.frame = None;
         self.message = None;
+        self.inflater = None;
         self.control = Vec::new();
     }
 
@@ -201,10 +182,15 @@ impl Decoder {
 
     /// What the first byte alone can break: reserved bits and opcodes, and the order of fragments.
     fn check_first(&self, first: u8) -> Result<(), Violation> {
+        let opcode = OpCode::from(first & 0x0f);
         if first & 0x70 != 0 {
-            return Err(Violation::protocol("reserved bit set"));
+            let begins = matches!(opcode, OpCode::Data(Data::Text | Data::Binary));
+            let is_rsv1 = first & 0x70 == 0x40;
+            if !(begins && is_rsv1 && self.inflater.is_some()) {
+                return Err(Violation::protocol("reserved bit set"));
+            }
         }
-        match OpCode::from(first & 0x0f) {
+        match opcode {
             OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => {
                 Err(Violation::protocol("reserved opcode"))
             }
@@ -239,10 +225,7 @@ impl Decoder {
             return Err(Violation::protocol("top bit of the length set"));
         }
         if matches!(header.opcode, OpCode::Data(_)) {
-            let before = self.message.as_ref().map_or(0, Assembly::len);
-            if before.saturating_add(length) > self.limits.message {
-                return Err(Violation::TOO_BIG);
-            }
+            self.admit_data(header, length)?;
         }
         Ok(Frame {
             opcode: header.opcode,
@@ -251,6 +234,27 @@ impl Decoder {
             read: 0,
             length,
         })
+    }
+
+    /// The limits of messages. A message that is one plain frame needs no assembly unless it comes in pieces.
+    fn admit_data(&mut self, header: &FrameHeader, length: u64) -> Result<(), Violation> {
+        if let Some(message) = &mut self.message {
+            return message.admit(length, false, &self.limits);
+        }
+        if header.is_final && !header.rsv1 {
+            return if length > self.limits.message {
+                Err(Violation::TOO_BIG)
+            } else {
+                Ok(())
+            };
+        }
+        let OpCode::Data(data) = header.opcode else {
+            return Ok(());
+        };
+        let mut message = Assembly::new(data, header.rsv1);
+        message.admit(length, header.is_final, &self.limits)?;
+        self.message = Some(message);
+        Ok(())
     }
 
     fn read_payload(
@@ -288,15 +292,29 @@ impl Decoder {
         }
         let mut message = match self.message.take() {
             Some(message) => message,
-            None if data == Data::Text => Assembly::Text(PartialText::default()),
-            None => Assembly::Binary(Vec::new()),
+            None => Assembly::new(data, false),
         };
-        message.push(piece)?;
-        if frame.is_final && frame.read == frame.length {
+        let is_end = frame.is_final && frame.read == frame.length;
+        self.append(&mut message, piece, is_end)?;
+        if is_end {
             return message.finish().map(|message| Some(Event::Message(message)));
         }
         self.message = Some(message);
         Ok(None)
+    }
+
+    fn append(&mut self, message: &mut Assembly, piece: &[u8], is_end: bool) -> Result<(), Violation> {
+        match &mut self.inflater {
+            Some(inflater) if message.is_compressed => {
+                let room = self.limits.message.saturating_sub(message.len());
+                inflater.push(piece, room, |inflated| message.push(inflated))?;
+                match is_end {
+                    true => inflater.finish(message.is_blank()),
+                    false => Ok(()),
+                }
+            }
+            _ => message.push(piece),
+        }
     }
 
     fn control_piece(
@@ -318,46 +336,12 @@ impl Decoder {
     }
 }
 
-fn whole_message(data: Data, payload: &[u8]) -> Result<Incoming, Violation> {
-    if data == Data::Text {
-        let text = str::from_utf8(payload).map_err(|_| BAD_TEXT)?;
-        return Ok(Incoming::Text(text.to_owned()));
-    }
-    Ok(Incoming::Binary(Bytes::copy_from_slice(payload)))
-}
-
-fn control_event(control: Control, payload: &[u8]) -> Result<Event, Violation> {
-    match control {
-        Control::Close => peer_close(payload).map(Event::Close),
-        Control::Ping => Ok(Event::Ping(Bytes::copy_from_slice(payload))),
-        Control::Pong | Control::Reserved(_) => Ok(Event::Pong),
-    }
-}
-
-/// RFC 6455 §5.5.1 and §7.4: no body, or a code that may be sent and a reason in UTF-8.
-fn peer_close(payload: &[u8]) -> Result<Option<PeerClose>, Violation> {
-    let [high, low, reason @ ..] = payload else {
-        return match payload {
-            [] => Ok(None),
-            _ => Err(Violation::protocol("close body of one byte")),
-        };
-    };
-    let code = u16::from_be_bytes([*high, *low]);
-    if !may_be_sent(code) {
-        return Err(Violation::protocol("close code that may not be sent"));
-    }
-    let reason = str::from_utf8(reason).map_err(|_| Violation::not_utf8("close reason is not UTF-8"))?;
-    Ok(Some(PeerClose {
-        code,
-        reason: reason.to_owned(),
-    }))
-}
-
-/// Whether a close code may stand in a Close frame (RFC 6455 §7.4.2, and 1014 from the IANA registry).
-pub(crate) fn may_be_sent(code: u16) -> bool {
-    code == 1014 || CloseCode::from(code).is_allowed()
-}
-
+#[cfg(test)]
+#[path = "codec/deflate_tests.rs"]
+mod deflate_tests;
+#[cfg(test)]
+#[path = "codec/limit_tests.rs"]
+mod limit_tests;
 #[cfg(test)]
 #[path = "codec/tests.rs"]
 mod tests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use core_executor::{Env, EnvError};
 
+use crate::deflate::DeflateConfig;
 use crate::outbox::OutboxPolicy;
 
 /// Settings of a [`WsServer`](crate::WsServer). For every limit and time 0 means off.
@@ -26,6 +27,11 @@ pub struct WsConfig {
     /// Negotiate permessage-deflate (RFC 7692) with clients that offer it. Default true
     /// (`WEBSOCKET_ENABLE_DEFLATE`).
     pub enable_deflate: bool,
+    /// How messages are compressed then.
+    pub deflate: DeflateConfig,
+    /// Subprotocols that are spoken (`Sec-WebSocket-Protocol`): the first that a client offers is taken, and one that
+    /// it did not offer never is. Default empty.
+    pub subprotocols: Vec<String>,
     /// How long a frame may take from its first byte to its last, for each 64 KiB begun; a slower one is refused with
     /// Close 1008. Default 10 s (`WEBSOCKET_FRAME_TIMEOUT`).
     pub frame_timeout: Duration,
@@ -136,6 +142,8 @@ impl Default for WsConfig {
             max_fragments: 1024,
             max_empty_fragments: 16,
             enable_deflate: true,
+            deflate: DeflateConfig::default(),
+            subprotocols: Vec::new(),
             frame_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(30),
             control_rate: 20,
@@ -172,6 +180,8 @@ impl WsConfig {
             max_fragments: size("WEBSOCKET_MAX_FRAGMENTS", default.max_fragments)?,
             max_empty_fragments: size("WEBSOCKET_MAX_EMPTY_FRAGMENTS", default.max_empty_fragments)?,
             enable_deflate: env.flag("WEBSOCKET_ENABLE_DEFLATE", default.enable_deflate)?,
+            deflate: default.deflate,
+            subprotocols: default.subprotocols,
             frame_timeout: seconds("WEBSOCKET_FRAME_TIMEOUT", default.frame_timeout)?,
             write_stall_timeout: seconds("WEBSOCKET_WRITE_STALL_TIMEOUT", default.write_stall_timeout)?,
             control_rate: count("WEBSOCKET_CONTROL_RATE", default.control_rate)?,
@@ -224,7 +234,7 @@ pub(crate) const fn or_unlimited(limit: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{GoodbyeConfig, OutboxConfig, WsConfig};
+    use super::{DeflateConfig, GoodbyeConfig, OutboxConfig, WsConfig};
     use crate::outbox::OutboxPolicy;
     use core_executor::Env;
     use std::time::Duration;
@@ -276,6 +286,8 @@ mod tests {
             max_fragments: 13,
             max_empty_fragments: 14,
             enable_deflate: false,
+            deflate: DeflateConfig::default(),
+            subprotocols: Vec::new(),
             frame_timeout: Duration::from_secs(15),
             write_stall_timeout: Duration::from_secs(16),
             control_rate: 17,

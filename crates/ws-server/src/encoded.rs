@@ -1,16 +1,21 @@
-//! A message framed once, to be sent to any number of sessions.
+//! A message framed once, and compressed at most once for each window size, to be sent to any number of sessions.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tungstenite::protocol::Message;
 use tungstenite::protocol::frame::coding::Data;
 
 use crate::codec::data_frame;
+use crate::deflate::SharedEncodings;
 use crate::error::WsError;
 use crate::message::JsonMessage;
 
-/// A text or binary message as one unmasked, unfragmented server frame; cloning it counts a reference.
+/// A text or binary message as one unmasked, unfragmented server frame; cloning it counts references.
+///
+/// To sessions that agreed on permessage-deflate its clones go compressed, and the compressing is done when the first
+/// of them needs it.
 ///
 /// ```
 /// use ws_server::Encoded;
@@ -20,28 +25,54 @@ use crate::message::JsonMessage;
 /// assert_eq!(greeting.body().as_ref(), b"hello");
 /// assert_eq!(greeting.frame().as_ref(), b"\x81\x05hello");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Encoded {
     frame: Bytes,
     /// Where the body begins: a header has 2 to 10 bytes.
     body_at: u8,
     is_text: bool,
+    may_be_compressed: bool,
+    /// What clones share; absent where a message goes to one session alone.
+    encodings: Option<Arc<SharedEncodings>>,
 }
 
 impl Encoded {
     /// Frames a text message.
     pub fn text(text: impl AsRef<str>) -> Self {
-        Self::framed(Data::Text, text.as_ref().as_bytes())
+        Self::text_for_one(text.as_ref()).shared()
     }
 
     /// Frames a binary message.
     pub fn binary(body: impl AsRef<[u8]>) -> Self {
-        Self::framed(Data::Binary, body.as_ref())
+        Self::binary_for_one(body.as_ref()).shared()
     }
 
     /// Frames an envelope as a text message.
     pub fn json(message: &JsonMessage) -> Self {
         Self::text(message.to_text())
+    }
+
+    /// A text message that nobody clones.
+    pub(crate) fn text_for_one(text: &str) -> Self {
+        Self::framed(Data::Text, text.as_bytes())
+    }
+
+    /// A binary message that nobody clones.
+    pub(crate) fn binary_for_one(body: &[u8]) -> Self {
+        Self::framed(Data::Binary, body)
+    }
+
+    fn shared(mut self) -> Self {
+        self.encodings = Some(Arc::default());
+        self
+    }
+
+    /// The same, to be sent as it is to everybody: for what is compressed already, or secret beside what an attacker
+    /// chooses (RFC 7692 §10).
+    #[must_use = "the message itself is not changed"]
+    pub fn without_compression(mut self) -> Self {
+        self.may_be_compressed = false;
+        self
     }
 
     fn framed(data: Data, body: &[u8]) -> Self {
@@ -50,6 +81,8 @@ impl Encoded {
             frame,
             body_at: body_at as u8,
             is_text: data == Data::Text,
+            may_be_compressed: true,
+            encodings: None,
         }
     }
 
@@ -68,12 +101,24 @@ impl Encoded {
         self.frame.slice(usize::from(self.body_at)..)
     }
 
+    pub(crate) fn body_bytes(&self) -> &[u8] {
+        &self.frame[usize::from(self.body_at)..]
+    }
+
+    pub(crate) fn may_be_compressed(&self) -> bool {
+        self.may_be_compressed
+    }
+
+    pub(crate) fn encodings(&self) -> Option<&SharedEncodings> {
+        self.encodings.as_deref()
+    }
+
     /// The body of a text message.
     pub fn as_text(&self) -> Option<&str> {
         if !self.is_text {
             return None;
         }
-        str::from_utf8(&self.frame[usize::from(self.body_at)..]).ok()
+        str::from_utf8(self.body_bytes()).ok()
     }
 
     /// Length of the frame in bytes: what it counts in an outbox.
@@ -90,14 +135,19 @@ impl Encoded {
     }
 }
 
+/// Equal messages have the same kind and body; how they may be sent is not compared.
+impl PartialEq for Encoded {
+    fn eq(&self, other: &Self) -> bool {
+        self.frame == other.frame
+    }
+}
+
+impl Eq for Encoded {}
+
 impl fmt::Debug for Encoded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_text { "text" } else { "binary" };
-        write!(
-            formatter,
-            "Encoded({kind}, {} bytes)",
-            self.frame.len() - usize::from(self.body_at)
-        )
+        write!(formatter, "Encoded({kind}, {} bytes)", self.body_bytes().len())
     }
 }
 
@@ -130,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_clone_shares_the_bytes() {
-        let first = Encoded::binary(vec![1; 4096]);
+        let first = Encoded::binary([1; 4096]);
         let second = first.clone();
         assert_eq!(first.frame().as_ptr(), second.frame().as_ptr());
         assert_eq!(first.body().len(), 4096);

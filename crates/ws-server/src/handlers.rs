@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::close::CloseInfo;
 use crate::error::SessionError;
-use crate::handshake::HandshakeRequest;
+use crate::handshake::{Admission, HandshakeRequest};
 use crate::message::JsonMessage;
 use crate::refusal::Refusal;
 use crate::relay::Relay;
@@ -21,7 +21,8 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type Callback<A> = Box<dyn Fn(Session, A) -> BoxFuture<()> + Send + Sync>;
 
 /// The hook that decides on a handshake.
-pub(crate) type Authorize = Box<dyn Fn(HandshakeRequest) -> BoxFuture<Result<(), Refusal>> + Send + Sync>;
+pub(crate) type Authorize =
+    Box<dyn Fn(HandshakeRequest) -> BoxFuture<Result<Admission, Refusal>> + Send + Sync>;
 
 /// Everything a user has hung into the server. Fixed from the start on.
 #[derive(Default)]

@@ -1,17 +1,22 @@
 //! The opening handshake, server side (RFC 6455 §4.2, RFC 9112): what is granted and what is refused how.
 
+use std::any::{Any, TypeId};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 use tungstenite::handshake::derive_accept_key;
 
+use crate::config::WsConfig;
+use crate::deflate::{self, Negotiated, is_token};
 use crate::refusal::Refusal;
+use crate::session::Data;
 
 /// A request to open a session, as the `authorize` hook sees it.
 #[derive(Debug, Clone)]
@@ -53,8 +58,67 @@ impl HandshakeRequest {
     }
 }
 
-/// Checks every rule a client's handshake has to obey; gives the value of `Sec-WebSocket-Accept`.
-pub(crate) fn check<B>(request: &Request<B>) -> Result<String, Refusal> {
+/// What `authorize` found out about somebody who may come in.
+#[derive(Debug, Clone, Default)]
+pub struct Admission(Option<Data>);
+
+impl Admission {
+    /// Somebody about whom this value is known; `()` says nothing.
+    pub(crate) fn with<T: Send + Sync + 'static>(value: T) -> Self {
+        let key = TypeId::of::<T>();
+        let says_something = key != TypeId::of::<()>();
+        Self(says_something.then(|| (key, Arc::new(value) as Arc<dyn Any + Send + Sync>)))
+    }
+
+    pub(crate) fn into_data(self) -> Option<Data> {
+        self.0
+    }
+}
+
+/// What a lawful handshake is answered with.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    /// The value of `Sec-WebSocket-Accept`.
+    accept: String,
+    /// The subprotocol we speak, one of those offered.
+    pub(crate) subprotocol: Option<String>,
+    /// What was agreed on and the header that says so.
+    deflate: Option<(Negotiated, String)>,
+}
+
+/// Checks every rule a client's handshake has to obey, and decides on what it offers.
+pub(crate) fn check<B>(request: &Request<B>, config: &WsConfig) -> Result<Granted, Refusal> {
+    let accept = check_rules(request)?;
+    let headers = request.headers();
+    let offered = deflate::answer(headers, &config.deflate)
+        .map_err(|_| Refusal::bad_request("Sec-WebSocket-Extensions is malformed"))?;
+    Ok(Granted {
+        accept,
+        subprotocol: subprotocol(headers, &config.subprotocols)?,
+        deflate: offered.filter(|_| config.enable_deflate),
+    })
+}
+
+/// The first of the client's subprotocols that we speak (RFC 6455 §4.1 item 10, §4.2.2 item 5).
+fn subprotocol(headers: &HeaderMap, spoken: &[String]) -> Result<Option<String>, Refusal> {
+    let malformed = Refusal::bad_request("Sec-WebSocket-Protocol is malformed");
+    let mut offered = Vec::new();
+    for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+        let Ok(value) = value.to_str() else {
+            return Err(malformed);
+        };
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if !name.chars().all(is_token) || offered.contains(&name) {
+                return Err(malformed);
+            }
+            offered.push(name);
+        }
+    }
+    let ours = |name: &&&str| spoken.iter().any(|spoken| spoken == **name);
+    Ok(offered.iter().find(ours).map(|name| (*name).to_owned()))
+}
+
+fn check_rules<B>(request: &Request<B>) -> Result<String, Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET {
         return Err(Refusal::fixed(
@@ -69,13 +133,13 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<String, Refusal> {
         .filter(|host| !host.is_empty())
         .ok_or(Refusal::bad_request("missing Host header"))?;
     check_body(headers)?;
-    if !has_token(headers, &UPGRADE, "websocket") {
+    if !has_token(headers, &UPGRADE, "websocket")? {
         return Err(Refusal::fixed(
             StatusCode::UPGRADE_REQUIRED,
             "this is a WebSocket endpoint",
         ));
     }
-    if !has_token(headers, &CONNECTION, "upgrade") {
+    if !has_token(headers, &CONNECTION, "upgrade")? {
         return Err(Refusal::bad_request(
             "the Connection header does not ask for an upgrade",
         ));
@@ -121,14 +185,23 @@ fn check_body(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a comma-separated header has this token, in any case (RFC 9110 §5.6.1).
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers
+/// Whether a comma-separated header has this token, in any case (RFC 9110 §5.6.1). Said twice it is somebody else's
+/// request pasted onto this one.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> Result<bool, Refusal> {
+    let times = headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|part| part.trim().eq_ignore_ascii_case(token))
+        .filter(|part| part.trim().eq_ignore_ascii_case(token))
+        .count();
+    if times > 1 {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("{name} says {token} twice"),
+        ));
+    }
+    Ok(times == 1)
 }
 
 /// 16 bytes in base64: 22 characters of the alphabet and two of padding (RFC 4648 §4).
@@ -140,112 +213,30 @@ fn is_key(key: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-/// The answer that opens the session.
-pub(crate) fn switching_protocols(accept: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    let accept = HeaderValue::from_str(accept).expect("base64 is visible ASCII");
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    response
+impl Granted {
+    pub(crate) fn negotiated(&self) -> Option<Negotiated> {
+        self.deflate.as_ref().map(|(negotiated, _)| *negotiated)
+    }
+
+    /// The answer that opens the session.
+    pub(crate) fn switching_protocols(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::new()));
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        let value = |text: &str| HeaderValue::from_str(text).expect("base64 and tokens are visible ASCII");
+        headers.insert(SEC_WEBSOCKET_ACCEPT, value(&self.accept));
+        if let Some(subprotocol) = &self.subprotocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, value(subprotocol));
+        }
+        if let Some((_, extension)) = &self.deflate {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, value(extension));
+        }
+        response
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{check, is_key};
-    use http::{Request, Version};
-
-    const GOOD: &[(&str, &str)] = &[
-        ("host", "server.example.com"),
-        ("upgrade", "websocket"),
-        ("connection", "Upgrade"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("sec-websocket-version", "13"),
-    ];
-
-    fn request(headers: &[(&str, &str)]) -> Request<()> {
-        let mut builder = Request::get("/chat").version(Version::HTTP_11);
-        for (name, value) in headers {
-            builder = builder.header(*name, *value);
-        }
-        builder.body(()).unwrap()
-    }
-
-    fn status(request: &Request<()>) -> u16 {
-        check(request).map_or_else(|refusal| refusal.status().as_u16(), |_| 101)
-    }
-
-    fn with(name: &str, values: &[&str]) -> Request<()> {
-        let mut headers: Vec<_> = GOOD.iter().copied().filter(|(known, _)| *known != name).collect();
-        headers.extend(values.iter().map(|value| (name, *value)));
-        request(&headers)
-    }
-
-    #[test]
-    fn the_example_of_rfc_6455_section_1_3() {
-        assert_eq!(check(&request(GOOD)).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
-
-    #[test]
-    fn each_header_missing_wrong_or_doubled() {
-        let key = "dGhlIHNhbXBsZSBub25jZQ==";
-        let rows: &[(&str, &[&str], u16)] = &[
-            ("host", &[], 400),
-            ("host", &[""], 400),
-            ("host", &["a", "a"], 400),
-            ("upgrade", &[], 426),
-            ("upgrade", &["h2c"], 426),
-            ("upgrade", &["h2c, WebSocket"], 101),
-            ("connection", &[], 400),
-            ("connection", &["close"], 400),
-            ("connection", &["keep-alive, upgrade"], 101),
-            ("connection", &["keep-alive", "UPGRADE"], 101),
-            ("connection", &["upgraded"], 400),
-            ("sec-websocket-version", &[], 426),
-            ("sec-websocket-version", &["8"], 426),
-            ("sec-websocket-version", &["13, 8"], 426),
-            ("sec-websocket-version", &["13", "13"], 400),
-            ("sec-websocket-key", &[], 400),
-            ("sec-websocket-key", &[""], 400),
-            ("sec-websocket-key", &[key, key], 400),
-            ("sec-websocket-key", &["dGhlIHNhbXBsZSBub25j"], 400),
-            ("sec-websocket-key", &["dGhlIHNhbXBsZSBub25jZQ"], 400),
-            ("sec-websocket-key", &["dGhlIHNhbXBsZSBub25jZTE="], 400),
-            ("content-length", &["0"], 101),
-            ("content-length", &["5"], 400),
-            ("transfer-encoding", &["chunked"], 400),
-            ("sec-websocket-protocol", &["chat"], 101),
-        ];
-        for (name, values, expected) in rows {
-            assert_eq!(status(&with(name, values)), *expected, "{name}: {values:?}");
-        }
-    }
-
-    #[test]
-    fn only_get_and_only_http_1_1() {
-        for (method, expected) in [("POST", 405), ("HEAD", 405), ("CONNECT", 405), ("GET", 101)] {
-            let mut request = request(GOOD);
-            *request.method_mut() = method.parse().unwrap();
-            assert_eq!(status(&request), expected, "{method}");
-        }
-        for version in [
-            Version::HTTP_09,
-            Version::HTTP_10,
-            Version::HTTP_2,
-            Version::HTTP_3,
-        ] {
-            let mut request = request(GOOD);
-            *request.version_mut() = version;
-            assert_eq!(status(&request), 400, "{version:?}");
-        }
-    }
-
-    #[test]
-    fn a_key_is_16_bytes() {
-        assert!(is_key(b"AAAAAAAAAAAAAAAAAAAAAA=="));
-        assert!(!is_key(b"AAAAAAAAAAAAAAAAAAAA=A=="));
-        assert!(!is_key(b"AAAAAAAAAAAAAAAAAAAAA-=="));
-    }
-}
+#[path = "handshake/tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use crate::config::{WsConfig, or_unlimited};
 use crate::dispatch::{Dispatch, guarded_value};
 use crate::error::WsError;
 use crate::handlers::Handlers;
-use crate::handshake::HandshakeRequest;
+use crate::handshake::{Admission, HandshakeRequest};
 use crate::message::JsonMessage;
 use crate::metrics::WsMetrics;
 use crate::origin::check_origin;
@@ -89,9 +89,12 @@ impl Hub {
 
     /// Applies the rules of a handshake that do not depend on the transport: running, Origin, `authorize`.
     ///
+    /// Gives what `authorize` found out about the sender, for
+    /// [`open_admitted_session`](Self::open_admitted_session).
+    ///
     /// # Errors
     /// The answer to give instead.
-    pub async fn admit(&self, request: HandshakeRequest) -> Result<(), Refusal> {
+    pub async fn admit(&self, request: HandshakeRequest) -> Result<Admission, Refusal> {
         let running = self
             .running()
             .filter(|_| !self.is_stopping())
@@ -105,7 +108,7 @@ impl Hub {
                     Err(Refusal::PANICKED)
                 }
             },
-            None => Ok(()),
+            None => Ok(Admission::default()),
         }
     }
 

@@ -83,7 +83,9 @@
 //! [`Attachment::take_batch`]); callbacks, rooms and outbox are the same for all of them.
 
 mod config;
+mod deflate;
 pub use config::{GoodbyeConfig, OutboxConfig, WsConfig};
+pub use deflate::DeflateConfig;
 
 mod running;
 mod server;
@@ -120,7 +122,7 @@ mod handshake;
 mod origin;
 mod refusal;
 mod service;
-pub use handshake::HandshakeRequest;
+pub use handshake::{Admission, HandshakeRequest};
 pub use refusal::Refusal;
 pub use service::UpgradeService;
 

@@ -16,6 +16,7 @@ pub struct Peer {
     target: Box<str>,
     /// `name:value` lines; neither a name nor a value can contain a line feed.
     headers: Box<[u8]>,
+    subprotocol: Option<Box<str>>,
 }
 
 impl Peer {
@@ -35,7 +36,21 @@ impl Peer {
             remote_addr,
             target: target.into(),
             headers: lines.into(),
+            subprotocol: None,
         }
+    }
+
+    /// The same with the subprotocol that was agreed on.
+    #[must_use]
+    pub fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
+        self.subprotocol = subprotocol.map(Into::into);
+        self
+    }
+
+    /// The subprotocol that was agreed on (`Sec-WebSocket-Protocol`), one of
+    /// [`WsConfig::subprotocols`](crate::WsConfig::subprotocols).
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
     }
 
     /// The peer's address, where the transport knows it.

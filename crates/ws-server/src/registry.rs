@@ -8,6 +8,7 @@ use crate::close::{CloseInfo, ClosedBy, close_code};
 use crate::dispatch::guarded;
 use crate::error::SessionError;
 use crate::handlers::BoxFuture;
+use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
@@ -92,8 +93,24 @@ impl Hub {
     /// The answer to give instead: the server does not run or stops (503), or `on_open` panicked (500; `on_close`
     /// has run).
     pub async fn open_session(&self, peer: Peer, transport: TransportKind) -> Result<Attachment, Refusal> {
+        self.open_admitted_session(peer, transport, Admission::default())
+            .await
+    }
+
+    /// The same with what [`admit`](Self::admit) gave: the value of `authorize` is the session's data before
+    /// `on_open` runs.
+    ///
+    /// # Errors
+    /// As [`open_session`](Self::open_session).
+    pub async fn open_admitted_session(
+        &self,
+        peer: Peer,
+        transport: TransportKind,
+        admission: Admission,
+    ) -> Result<Attachment, Refusal> {
         let handlers = self.handlers().ok_or(Refusal::STOPPING)?;
         let session = Session::new(self, handlers, peer, transport);
+        session.admitted(admission);
         self.register(&session)?;
         let attachment = Attachment::new(session.clone());
         let Some(open) = &session.handlers().open else {

@@ -12,7 +12,7 @@ use crate::close::CloseInfo;
 use crate::config::WsConfig;
 use crate::error::{SessionError, WsError};
 use crate::handlers::{Handlers, callback};
-use crate::handshake::HandshakeRequest;
+use crate::handshake::{Admission, HandshakeRequest};
 use crate::hub::Hub;
 use crate::message::JsonMessage;
 use crate::metrics::WsMetrics;
@@ -106,12 +106,36 @@ impl WsServer {
 
     /// Asked about each lawful handshake that passed the Origin rule; an error is the HTTP answer. A panic in it
     /// answers 500.
-    pub fn authorize<F, Fut>(mut self, function: F) -> Self
+    ///
+    /// What it gives is kept with the session, where [`Session::data`] has it from `on_open` on.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use ws_server::{Refusal, WsConfig, WsServer};
+    ///
+    /// struct User(String);
+    ///
+    /// let server = WsServer::new(WsConfig::default())
+    ///     .authorize(|request| async move {
+    ///         let name = request.header("x-user").ok_or(Refusal::new(StatusCode::UNAUTHORIZED, "who are you?"))?;
+    ///         Ok(User(name.to_owned()))
+    ///     })
+    ///     .on_open(|session| async move {
+    ///         let user = session.data::<User>().expect("authorize gave it");
+    ///         session.send_text(format!("hello {}", user.0));
+    ///     });
+    /// # drop(server);
+    /// ```
+    pub fn authorize<F, Fut, T>(mut self, function: F) -> Self
     where
         F: Fn(HandshakeRequest) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+        Fut: Future<Output = Result<T, Refusal>> + Send + 'static,
+        T: Send + Sync + 'static,
     {
-        self.handlers.authorize = Some(Box::new(move |request| Box::pin(function(request))));
+        self.handlers.authorize = Some(Box::new(move |request| {
+            let decision = function(request);
+            Box::pin(async move { decision.await.map(Admission::with) })
+        }));
         self
     }
 

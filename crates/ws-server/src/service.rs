@@ -16,8 +16,9 @@ use tower_service::Service;
 
 use crate::attachment::Attachment;
 use crate::close::CloseInfo;
+use crate::deflate::Negotiated;
 use crate::handlers::BoxFuture;
-use crate::handshake::{self, HandshakeRequest};
+use crate::handshake::{self, Granted, HandshakeRequest};
 use crate::hub::Hub;
 use crate::outbox::Interest;
 use crate::peer::Peer;
@@ -53,14 +54,14 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let checked = handshake::check(&request);
+        let checked = handshake::check(&request, self.hub.config());
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         // The body is let go here: a handshake has none, and nothing is kept of it while the hooks run.
         let (parts, _) = request.into_parts();
         let hub = self.hub.clone();
         Box::pin(async move {
             let opened = match checked {
-                Ok(accept) => open(&hub, parts, on_upgrade).await.map(|()| accept),
+                Ok(granted) => open(&hub, parts, on_upgrade, &granted).await.map(|()| granted),
                 Err(refusal) => Err(refusal),
             };
             Ok(opened.map_or_else(
@@ -68,7 +69,7 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
                     hub.metrics().handshake_refused(refusal.status().as_u16());
                     refusal.into_response()
                 },
-                |accept| handshake::switching_protocols(&accept),
+                |granted| granted.switching_protocols(),
             ))
         })
     }
@@ -76,20 +77,29 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
 
 /// Decides on a lawful handshake, registers the session, runs `on_open`, and leaves a task behind that takes the
 /// stream over as soon as the 101 is out.
-async fn open(hub: &Hub, parts: http::request::Parts, on_upgrade: Option<OnUpgrade>) -> Result<(), Refusal> {
+async fn open(
+    hub: &Hub,
+    parts: http::request::Parts,
+    on_upgrade: Option<OnUpgrade>,
+    granted: &Granted,
+) -> Result<(), Refusal> {
     let on_upgrade = on_upgrade.ok_or(Refusal::bad_request("this connection cannot be upgraded"))?;
     let remote_addr = remote_addr(&parts);
     let target = parts
         .uri
         .path_and_query()
         .map_or_else(|| parts.uri.path().into(), ToString::to_string);
-    let peer = Peer::new(remote_addr, &target, &parts.headers);
-    hub.admit(HandshakeRequest::new(remote_addr, parts.uri, parts.headers))
+    let peer =
+        Peer::new(remote_addr, &target, &parts.headers).with_subprotocol(granted.subprotocol.as_deref());
+    let admission = hub
+        .admit(HandshakeRequest::new(remote_addr, parts.uri, parts.headers))
         .await?;
-    let attachment = hub.open_session(peer, TransportKind::WebSocket).await?;
+    let attachment = hub
+        .open_admitted_session(peer, TransportKind::WebSocket, admission)
+        .await?;
     let spawner = hub.spawner().ok_or(Refusal::STOPPING)?;
     spawner
-        .spawn_service(carry(on_upgrade, attachment))
+        .spawn_service(carry(on_upgrade, attachment, granted.negotiated()))
         .map_err(|_| Refusal::STOPPING)
 }
 
@@ -108,13 +118,13 @@ fn remote_addr(parts: &http::request::Parts) -> Option<SocketAddr> {
 
 /// Waits for the stream and runs the session on it. The connection that upgrades tells when it fails; a session
 /// that is cut meanwhile does not wait for it.
-async fn carry(on_upgrade: OnUpgrade, attachment: Attachment) {
+async fn carry(on_upgrade: OnUpgrade, attachment: Attachment, deflate: Option<Negotiated>) {
     match until_upgraded(on_upgrade, &attachment).await {
         Some(Ok(upgraded)) => {
             let session = {
                 // What came early may be a slice of the handshake's whole buffer, so it does not live on.
                 let (stream, early) = IoStream::from_upgraded(upgraded);
-                session_loop::run(stream, &early, attachment)
+                session_loop::run(stream, &early, attachment, deflate)
             };
             session.await;
         }

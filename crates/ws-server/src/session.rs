@@ -15,6 +15,7 @@ use crate::config::or_unlimited;
 use crate::encoded::Encoded;
 use crate::error::WsError;
 use crate::handlers::Handlers;
+use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::message::JsonMessage;
 use crate::outbox::{Outbox, OutboxPolicy, SendOutcome};
@@ -84,7 +85,7 @@ struct Joined {
     is_over: bool,
 }
 
-type Data = (TypeId, Arc<dyn Any + Send + Sync>);
+pub(crate) type Data = (TypeId, Arc<dyn Any + Send + Sync>);
 
 impl Session {
     pub(crate) fn new(hub: &Hub, handlers: Arc<Handlers>, peer: Peer, transport: TransportKind) -> Self {
@@ -127,6 +128,11 @@ impl Session {
     /// The peer's address, where it is known.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.0.peer.remote_addr()
+    }
+
+    /// The subprotocol that was agreed on, one of [`WsConfig::subprotocols`](crate::WsConfig::subprotocols).
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.0.peer.subprotocol()
     }
 
     /// The path of the opening request, undecoded.
@@ -178,7 +184,12 @@ impl Session {
         before.downcast().ok()
     }
 
-    /// The value of this type kept with the session.
+    /// Keeps what `authorize` gave.
+    pub(crate) fn admitted(&self, admission: Admission) {
+        lock(&self.0.data).extend(admission.into_data());
+    }
+
+    /// The value of this type kept with the session, such as what `authorize` gave.
     pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let key = TypeId::of::<T>();
         let value = lock(&self.0.data)
@@ -190,17 +201,17 @@ impl Session {
 
     /// Sends a text message under the server's outbox policy.
     pub fn send_text(&self, text: impl AsRef<str>) -> SendOutcome {
-        self.send(Encoded::text(text))
+        self.send(Encoded::text_for_one(text.as_ref()))
     }
 
     /// Sends a binary message under the server's outbox policy.
     pub fn send_binary(&self, body: impl AsRef<[u8]>) -> SendOutcome {
-        self.send(Encoded::binary(body))
+        self.send(Encoded::binary_for_one(body.as_ref()))
     }
 
     /// Sends an envelope under the server's outbox policy.
     pub fn send_json(&self, message: &JsonMessage) -> SendOutcome {
-        self.send(Encoded::json(message))
+        self.send(Encoded::text_for_one(&message.to_text()))
     }
 
     /// Sends a framed message under the server's outbox policy.

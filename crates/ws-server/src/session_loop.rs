@@ -21,6 +21,7 @@ use crate::close::{CloseInfo, ClosedBy, close_code};
 use crate::closing::{Closing, Farewell};
 use crate::codec::{Decoder, Incoming, Limits, Role, ping_frame};
 use crate::config::WsConfig;
+use crate::deflate::{Compression, Negotiated};
 use crate::dispatch::{Dispatch, Panicked};
 use crate::error::SessionError;
 use crate::heartbeat::{Beat, Heartbeat};
@@ -36,8 +37,9 @@ pub(crate) fn run(
     stream: IoStream,
     early: &[u8],
     attachment: Attachment,
+    deflate: Option<Negotiated>,
 ) -> impl Future<Output = ()> + use<> {
-    let mut connection = Connection::new(stream, early, attachment);
+    let mut connection = Connection::new(stream, early, attachment, deflate);
     connection.metrics().bytes_in.inc_by(early.len() as u64);
     async move {
         let ending = poll_fn(|context| connection.poll(context)).await;
@@ -73,15 +75,17 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: IoStream, early: &[u8], attachment: Attachment) -> Self {
-        let limits = Limits::of(attachment.session().hub().config());
+    fn new(stream: IoStream, early: &[u8], attachment: Attachment, deflate: Option<Negotiated>) -> Self {
+        let config = attachment.session().hub().config();
+        let decoder = Decoder::new(Role::Server, Limits::of(config)).with_deflate(deflate.as_ref());
+        let compression = deflate.and_then(|deflate| Compression::new(deflate.outgoing, &config.deflate));
         Self {
             stream: Some(stream),
-            decoder: Decoder::new(Role::Server, limits),
+            decoder,
             backlog: BytesMut::from(early),
             handling: None,
             waiting: None,
-            writer: Writer::default(),
+            writer: Writer::with_compression(compression),
             is_blocked: false,
             heartbeat: Heartbeat::new(now()),
             closing: None,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+use crate::deflate::Compression;
 use crate::encoded::Encoded;
 use crate::outbox::Load;
 
@@ -24,6 +25,8 @@ pub(crate) struct Writer {
     queue: VecDeque<Outgoing>,
     /// Whether a part of the first frame is out already.
     is_begun: bool,
+    /// How messages are compressed, where permessage-deflate was negotiated.
+    compression: Option<Box<Compression>>,
 }
 
 #[derive(Debug)]
@@ -31,7 +34,7 @@ struct Outgoing {
     kind: Kind,
     /// What is left of the frame.
     rest: Bytes,
-    /// Length of the whole frame.
+    /// What it counts in the outbox: the length of the whole frame before compression.
     length: usize,
 }
 
@@ -63,6 +66,14 @@ impl Outgoing {
 }
 
 impl Writer {
+    /// A writer of a connection that agreed on permessage-deflate.
+    pub(crate) fn with_compression(compression: Option<Compression>) -> Self {
+        Self {
+            compression: compression.map(Box::new),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -76,8 +87,15 @@ impl Writer {
     }
 
     pub(crate) fn push_message(&mut self, message: &Encoded) {
-        self.queue
-            .push_back(Outgoing::new(Kind::Message, message.frame().clone()));
+        let rest = match &mut self.compression {
+            None => message.frame().clone(),
+            Some(compression) => compression.frame(message),
+        };
+        self.queue.push_back(Outgoing {
+            kind: Kind::Message,
+            rest,
+            length: message.len(),
+        });
     }
 
     /// Queues the Close behind everything else.

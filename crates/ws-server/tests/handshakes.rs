@@ -107,8 +107,11 @@ fn bad_handshakes_get_an_http_answer_and_the_connection_ends() {
 }
 
 #[test]
-fn no_subprotocol_and_no_extension_is_answered() {
-    let server = TestServer::start(echo(config()));
+fn no_subprotocol_and_no_extension_is_answered_where_none_is_configured() {
+    let server = TestServer::start(echo(WsConfig {
+        enable_deflate: false,
+        ..config()
+    }));
     let mut stream = tcp(server.addr);
     let offers = [
         "Sec-WebSocket-Protocol: chat",

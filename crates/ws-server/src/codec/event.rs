@@ -69,6 +69,13 @@ impl Violation {
         }
     }
 
+    pub(crate) const fn policy(rule: &'static str) -> Self {
+        Self {
+            code: CloseCode::Policy,
+            rule,
+        }
+    }
+
     pub(crate) const TOO_BIG: Self = Self {
         code: CloseCode::Size,
         rule: "message too big",

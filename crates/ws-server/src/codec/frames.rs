@@ -14,6 +14,10 @@ fn frame(opcode: OpCode, pieces: [&[u8]; 2]) -> (Bytes, usize) {
         opcode,
         ..FrameHeader::default()
     };
+    framed(header, pieces)
+}
+
+fn framed(header: FrameHeader, pieces: [&[u8]; 2]) -> (Bytes, usize) {
     let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
     let header_len = header.len(length as u64);
     let mut bytes = Vec::with_capacity(header_len + length);
@@ -48,6 +52,16 @@ pub(crate) fn masked(frame: &[u8], key: [u8; 4]) -> Bytes {
 /// One data message as one frame, and where its body begins.
 pub(crate) fn data_frame(data: Data, body: &[u8]) -> (Bytes, usize) {
     frame(OpCode::Data(data), [body, &[]])
+}
+
+/// One data message as one frame whose payload is compressed already (RFC 7692 §7.2.1).
+pub(crate) fn compressed_frame(is_text: bool, payload: &[u8]) -> Bytes {
+    let header = FrameHeader {
+        rsv1: true,
+        opcode: OpCode::Data(if is_text { Data::Text } else { Data::Binary }),
+        ..FrameHeader::default()
+    };
+    framed(header, [payload, &[]]).0
 }
 
 /// A ping without a payload.

@@ -23,4 +23,14 @@ impl Limits {
             empty_fragments: count(config.max_empty_fragments),
         }
     }
+
+    /// Payload bytes the frames of one message may have. Compressing what cannot be compressed makes it longer, if
+    /// only by a little; blocks without an end that hold nothing are not that.
+    pub(super) fn wire(&self, is_compressed: bool) -> u64 {
+        if is_compressed {
+            self.message.saturating_add(self.message / 8).saturating_add(1024)
+        } else {
+            self.message
+        }
+    }
 }
