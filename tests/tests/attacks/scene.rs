@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use workspace_tests::example::{Example, Launch};
 use workspace_tests::observe::{CloseLine, until};
-use workspace_tests::raw::{Raw, TEXT};
+use workspace_tests::raw::{CLOSE, Raw, TEXT};
 
 /// Every kind of failure the metrics know.
 const REASONS: [&str; 9] = [
@@ -49,7 +49,7 @@ impl Scene {
             let text = "w".repeat(60_000);
             guest.frame(TEXT, text.as_bytes());
             assert_eq!(guest.text().len(), text.len() + "echo: ".len());
-            guest.frame(0x88, &[3, 0xe8]);
+            guest.frame(CLOSE, &[3, 0xe8]);
             assert_eq!(guest.closed().0, 1000);
             drop(guest);
             scene.lab.close_line(session);
@@ -80,6 +80,9 @@ impl Scene {
     pub(crate) fn is_closed(&mut self, name: &str, attacker: (Raw, u64), code: u16, by: &str) {
         let (mut raw, session) = attacker;
         assert_eq!(raw.closed().0, code, "{name}");
+        if by != "peer" {
+            raw.frame(CLOSE, &code.to_be_bytes());
+        }
         assert!(raw.ends_in_order(), "{name}: a FIN behind the Close");
         drop(raw);
         self.was_closed(name, session, code, by);
@@ -145,7 +148,7 @@ impl Scene {
         assert_eq!(self.neighbour.closed().0, 1001);
         assert_eq!(late.closed().0, 1001);
         for raw in [&mut self.neighbour, &mut late] {
-            raw.frame(0x88, &[3, 0xe9]);
+            raw.frame(CLOSE, &[3, 0xe9]);
         }
         assert_eq!(self.lab.wait().code(), Some(0));
         let lines = self.lab.all_lines();

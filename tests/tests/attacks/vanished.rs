@@ -52,7 +52,7 @@ fn a_peer_that_vanished_is_gone_at_ping_and_timeout() {
     let peers = format!(
         "for peer in 1 2 3; do exec {{socket}}<>/dev/tcp/127.0.0.1/{port}; \
          printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n' >&$socket; \
-         head -c 100 <&$socket >&2; done; ip link set lo down; exec sleep 60"
+         head -c 100 <&$socket >/dev/null; done; ip link set lo down; exec sleep 60"
     );
     let mut peers = inside(&lab, &peers);
     let began = Instant::now();
