@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use support::{Record, TestServer, config, echo, frame, handshake, metric, read_frame, read_head, tcp};
+use ws_server::WsConfig;
 
 const HOST: &str = "Host: localhost";
 const UPGRADE: &str = "Upgrade: websocket";
@@ -293,5 +294,36 @@ fn a_subprotocol_is_never_answered_unless_it_was_offered() {
         assert!(head.starts_with("http/1.1 101 "), "{offers:?}: {head}");
         assert!(!head.contains("sec-websocket-protocol"), "{offers:?}: {head}");
         echoes(&mut stream, "an offer that is not taken changes nothing");
+    }
+}
+
+/// RFC 6455 §4.2.2 (5.4): one of those the client offered, or none; §4.1 (10): names stand once and are tokens.
+#[test]
+fn the_subprotocol_is_one_that_both_sides_speak() {
+    let server = TestServer::start(echo(WsConfig {
+        subprotocols: vec!["chat.v2".to_owned(), "chat".to_owned()],
+        ..config()
+    }));
+    for (offer, status, answer) in [
+        ("", "101", None),
+        ("other", "101", None),
+        ("Chat", "101", None),
+        ("chat", "101", Some("chat")),
+        ("chat.v2", "101", Some("chat.v2")),
+        ("other, chat", "101", Some("chat")),
+        ("chat, chat", "400", None),
+        ("chat room", "400", None),
+        ("chat;q=1", "400", None),
+    ] {
+        let mut stream = tcp(server.addr);
+        let line = format!("Sec-WebSocket-Protocol: {offer}");
+        let lines: &[&str] = if offer.is_empty() { &[] } else { &[&line] };
+        stream.write_all(&handshake("/", lines)).unwrap();
+        let head = read_head(&mut stream).to_ascii_lowercase();
+        assert_eq!(&head[9..12], status, "{offer}: {head}");
+        let named = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+        assert_eq!(named, answer, "{offer}: {head}");
     }
 }
