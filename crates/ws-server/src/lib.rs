@@ -142,3 +142,6 @@ mod metrics;
 pub use close::{CloseInfo, ClosedBy, close_code};
 pub use error::{SessionError, WsError};
 pub use metrics::WsMetrics;
+
+#[cfg(feature = "client")]
+pub mod client;

@@ -1,0 +1,194 @@
+//! A queue of messages that is bounded by their number and by their bytes.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tungstenite::protocol::Message;
+
+use super::config::QueueConfig;
+
+/// The two ends of a queue.
+pub(super) fn queue(config: QueueConfig) -> (QueueSender, QueueReceiver) {
+    let number = |limit: usize| u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
+    let most_bytes = number(config.bytes);
+    let (slots, items) = mpsc::channel(number(config.messages) as usize);
+    let bytes = Arc::new(Semaphore::new(most_bytes as usize));
+    let sender = QueueSender {
+        slots,
+        bytes: bytes.clone(),
+        most_bytes,
+    };
+    (sender, QueueReceiver { items, bytes })
+}
+
+#[derive(Debug)]
+struct Item {
+    message: Message,
+    /// Its bytes, given back when it leaves the queue.
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// The end that fills a queue.
+#[derive(Debug, Clone)]
+pub(super) struct QueueSender {
+    slots: mpsc::Sender<Item>,
+    bytes: Arc<Semaphore>,
+    most_bytes: u32,
+}
+
+/// Why a message did not enter a queue.
+#[derive(Debug)]
+pub(super) enum NotQueued {
+    Full(Message),
+    Closed,
+}
+
+/// A queue takes nothing any more.
+#[derive(Debug)]
+pub(super) struct QueueClosed;
+
+/// Room for one message, kept until it is used or dropped.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
+    slot: mpsc::Permit<'a, Item>,
+    bytes: OwnedSemaphorePermit,
+}
+
+impl Room<'_> {
+    pub(super) fn put(self, message: Message) {
+        let Self { slot, bytes } = self;
+        slot.send(Item {
+            message,
+            _bytes: bytes,
+        });
+    }
+}
+
+impl QueueSender {
+    /// What a message counts: a longer one than may wait counts as all of it.
+    fn weight(&self, message: &Message) -> u32 {
+        u32::try_from(message.len())
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.most_bytes)
+    }
+
+    pub(super) fn try_send(&self, message: Message) -> Result<(), NotQueued> {
+        if self.slots.is_closed() {
+            return Err(NotQueued::Closed);
+        }
+        let Ok(bytes) = self.bytes.clone().try_acquire_many_owned(self.weight(&message)) else {
+            return Err(NotQueued::Full(message));
+        };
+        let item = Item {
+            message,
+            _bytes: bytes,
+        };
+        self.slots.try_send(item).map_err(|error| match error {
+            TrySendError::Full(item) => NotQueued::Full(item.message),
+            TrySendError::Closed(_) => NotQueued::Closed,
+        })
+    }
+
+    /// Waits for room for `message`. Cancel safe: nothing is kept by a call that does not finish.
+    pub(super) async fn room(&self, message: &Message) -> Result<Room<'_>, QueueClosed> {
+        let weight = self.weight(message);
+        let bytes = self.bytes.clone().acquire_many_owned(weight).await;
+        let bytes = bytes.map_err(|_| QueueClosed)?;
+        let slot = self.slots.reserve().await.map_err(|_| QueueClosed)?;
+        Ok(Room { slot, bytes })
+    }
+}
+
+/// The end that empties a queue. Dropping it closes the queue.
+#[derive(Debug)]
+pub(super) struct QueueReceiver {
+    items: mpsc::Receiver<Item>,
+    bytes: Arc<Semaphore>,
+}
+
+impl QueueReceiver {
+    /// The next message; `None` when there is none and none can come. Cancel safe.
+    pub(super) async fn recv(&mut self) -> Option<Message> {
+        self.items.recv().await.map(|item| item.message)
+    }
+
+    /// A message that waits already.
+    pub(super) fn try_recv(&mut self) -> Option<Message> {
+        self.items.try_recv().ok().map(|item| item.message)
+    }
+
+    /// Takes nothing more; what waits stays. Whoever waits for room is told.
+    pub(super) fn close(&mut self) {
+        self.items.close();
+        self.bytes.close();
+    }
+
+    /// Whether nothing waits and nothing can come.
+    pub(super) fn is_finished(&self) -> bool {
+        self.items.is_closed() && self.items.is_empty()
+    }
+
+    /// Takes nothing more and throws away what waits. Returns how many messages that were.
+    pub(super) fn discard(&mut self) -> u64 {
+        self.close();
+        let mut gone = 0;
+        while self.try_recv().is_some() {
+            gone += 1;
+        }
+        gone
+    }
+}
+
+impl Drop for QueueReceiver {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotQueued, queue};
+    use crate::client::QueueConfig;
+    use tungstenite::protocol::Message;
+
+    fn message(length: usize) -> Message {
+        Message::binary(vec![0; length])
+    }
+
+    fn config(messages: usize, bytes: usize) -> QueueConfig {
+        QueueConfig { messages, bytes }
+    }
+
+    #[test]
+    fn messages_and_bytes_are_bounded_and_one_long_message_enters_an_empty_queue() {
+        let (sender, mut receiver) = queue(config(2, 10));
+        assert!(sender.try_send(message(100)).is_ok());
+        assert!(matches!(sender.try_send(message(1)), Err(NotQueued::Full(_))));
+        assert_eq!(receiver.try_recv().map(|message| message.len()), Some(100));
+        assert!(sender.try_send(message(4)).is_ok());
+        assert!(matches!(sender.try_send(message(7)), Err(NotQueued::Full(_))));
+        assert!(sender.try_send(message(0)).is_ok());
+        assert!(
+            matches!(sender.try_send(message(0)), Err(NotQueued::Full(_))),
+            "two messages"
+        );
+        assert_eq!(receiver.discard(), 2);
+        assert!(receiver.is_finished());
+        assert!(matches!(sender.try_send(message(0)), Err(NotQueued::Closed)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_told_of_the_end() {
+        for config in [config(1, 100), config(10, 1)] {
+            let (sender, receiver) = queue(config);
+            sender.try_send(message(1)).unwrap();
+            let next = message(1);
+            let mut waiting = Box::pin(sender.room(&next));
+            let early = futures_util::poll!(&mut waiting);
+            assert!(early.is_pending());
+            drop(receiver);
+            assert!(waiting.await.is_err());
+        }
+    }
+}
