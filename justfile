@@ -28,3 +28,22 @@ doc:
 # Build every example.
 examples:
     cargo build --package examples --examples
+
+# The quick part of the Autobahn suite against bench_server, as CI runs it (`just autobahn full` runs all of it).
+autobahn cases="quick":
+    tests/autobahn/run {{ cases }}
+
+# Instructions per message of the hot paths, compared with benches/instructions.txt (`--update` writes it).
+instructions *arguments:
+    cargo build --release --package benches --bins
+    target/release/instructions {{ arguments }}
+
+# The servers of other libraries that `just compare` measures beside ours.
+peers:
+    cargo build --release --locked --manifest-path benches/peers/Cargo.toml
+
+# Ours and the others, side by side: `just compare --cells echo-20-200,room-1000-64 --rounds 5`.
+compare *arguments: peers
+    cargo build --release --package benches --bins --package examples --example bench_server
+    target/release/compare --ours target/release/examples/bench_server \
+        --peers benches/peers/target/release/peers {{ arguments }}

@@ -11,14 +11,14 @@ use tokio::net::TcpListener;
 use crate::AnyError;
 use crate::room::Room;
 
-pub async fn serve(listener: TcpListener) -> Result<(), AnyError> {
+pub async fn serve(listener: TcpListener, is_batched: bool) -> Result<(), AnyError> {
     let app = Router::new()
         .route(
             "/echo",
             get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
         )
         .route("/room", get(room))
-        .with_state(Room::new());
+        .with_state(Room::new(is_batched));
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });

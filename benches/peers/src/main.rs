@@ -1,4 +1,4 @@
-//! Echo and room servers of other WebSocket libraries: `peers NAME PORT`, paths `/echo` and `/room`.
+//! Echo and room servers of other WebSocket libraries: `peers NAME PORT [batched]`, paths `/echo` and `/room`.
 //!
 //! Each one is written as the library's own documentation shows it, on one current-thread tokio runtime, because the
 //! comparison gives each server one core. No logging, no limits beyond the library's defaults.
@@ -26,14 +26,15 @@ fn main() -> ExitCode {
         arguments.next(),
         arguments.next().and_then(|port| port.parse().ok()),
     ) else {
-        eprintln!("peers NAME PORT, NAME one of: {NAMES}");
+        eprintln!("peers NAME PORT [batched], NAME one of: {NAMES}");
         return ExitCode::FAILURE;
     };
+    let is_batched = arguments.next().is_some_and(|word| word == "batched");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime of one thread can be built");
-    match runtime.block_on(serve(&name, port)) {
+    match runtime.block_on(serve(&name, port, is_batched)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error}");
@@ -42,15 +43,15 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(name: &str, port: u16) -> Result<(), AnyError> {
+async fn serve(name: &str, port: u16, is_batched: bool) -> Result<(), AnyError> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     eprintln!("ready ws={}", listener.local_addr()?);
     match name {
-        "tokio-tungstenite" => tungstenite::serve(listener).await,
-        "axum" => axum_ws::serve(listener).await,
+        "tokio-tungstenite" => tungstenite::serve(listener, is_batched).await,
+        "axum" => axum_ws::serve(listener, is_batched).await,
         "fastwebsockets" => fastwebsockets_ws::serve(listener).await,
-        "yawc" => yawc_ws::serve(listener).await,
-        "sockudo-ws" => sockudo::serve(listener).await,
+        "yawc" => yawc_ws::serve(listener, is_batched).await,
+        "sockudo-ws" => sockudo::serve(listener, is_batched).await,
         other => Err(format!("{other} is none of: {NAMES}").into()),
     }
 }

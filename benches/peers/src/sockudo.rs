@@ -8,8 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::AnyError;
 use crate::room::Room;
 
-pub async fn serve(listener: TcpListener) -> Result<(), AnyError> {
-    let room = Room::new();
+pub async fn serve(listener: TcpListener, is_batched: bool) -> Result<(), AnyError> {
+    let room = Room::new(is_batched);
     loop {
         let (stream, _) = listener.accept().await?;
         let room = room.clone();

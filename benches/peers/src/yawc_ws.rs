@@ -16,8 +16,8 @@ use yawc::{CompressionLevel, HttpWebSocket, Options, WebSocket};
 use crate::AnyError;
 use crate::room::Room;
 
-pub async fn serve(listener: TcpListener) -> Result<(), AnyError> {
-    let room = Room::new();
+pub async fn serve(listener: TcpListener, is_batched: bool) -> Result<(), AnyError> {
+    let room = Room::new(is_batched);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -19,13 +19,17 @@ compare --ours PATH [--peers PATH] [--other NAME=COMMAND]
   --ours PATH       the example bench_server, release build
   --peers PATH      the servers of benches/peers, release build
   --other N=COMMAND one more server; {port} in its command is the port it must listen on
-  --servers LIST    (ours,tokio-tungstenite,axum,fastwebsockets,yawc,sockudo-ws)
+  --servers LIST    (ours,tokio-tungstenite,axum,fastwebsockets,yawc,sockudo-ws); a peer's name with
+                    -batched is its room with one flush for all that waits
   --cells LIST      names of cells or their beginnings (echo-20-200,room-1000-64,handshakes); `all`
   --rounds N (3)    --seconds S (3)    --warm-up S (1)    --json FILE: every single run, a line each";
 
 /// Who may be missing in which cell: a server that cannot do a mode is a dash in the table.
 const CANNOT: &[(&str, &str)] = &[("fastwebsockets", "room"), ("fastwebsockets", "deflate")];
 const NO_DEFLATE: &[&str] = &["tokio-tungstenite", "axum", "fastwebsockets", "sockudo-ws"];
+
+/// The end of the name of a peer that writes all that waits for a member at once.
+const BATCHED: &str = "-batched";
 
 type AnyError = Box<dyn Error>;
 
@@ -64,6 +68,10 @@ fn read_plan() -> Result<Plan, AnyError> {
             "sockudo-ws",
         ] {
             commands.insert(peer.to_owned(), format!("{path} {peer} {{port}}"));
+            commands.insert(
+                format!("{peer}{BATCHED}"),
+                format!("{path} {peer} {{port}} batched"),
+            );
         }
     }
     if let Some(other) = arguments.optional::<String>("other")? {
@@ -139,7 +147,8 @@ fn cannot(server: &str, cell: &Cell) -> bool {
     let mode = CANNOT
         .iter()
         .any(|(name, mode)| *name == server && *mode == cell.mode);
-    mode || (cell.is_deflated && NO_DEFLATE.contains(&server))
+    let without_room = server.ends_with(BATCHED) && cell.mode != "room";
+    mode || without_room || (cell.is_deflated && NO_DEFLATE.contains(&server))
 }
 
 fn keep(plan: &Plan, server: &str, cell: &Cell, measured: &Measured) -> Result<(), AnyError> {
