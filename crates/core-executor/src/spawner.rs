@@ -136,8 +136,11 @@ impl Spawner {
         self.spawn_on(self.next_worker(), self.cut_of_workers(), future)
     }
 
-    /// The same on the control thread, for accept loops and signals.
-    pub(crate) fn spawn_control(
+    /// The same on the control thread, which runs accept loops, signals and clocks: no handler can hold it up.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Stopping`] once the executor stops.
+    pub fn spawn_control(
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
