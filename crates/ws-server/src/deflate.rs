@@ -13,10 +13,7 @@ pub(crate) use compression::{Compression, SharedEncodings};
 pub use config::DeflateConfig;
 pub(crate) use extensions::is_token;
 pub(crate) use inflater::Inflater;
-#[cfg_attr(
-    not(feature = "client"),
-    allow(unused_imports, reason = "only a client offers")
-)]
+#[allow(unused_imports, reason = "the client and the fuzz targets use it")]
 pub(crate) use negotiation::{OFFER, accept_answer, answer};
 
 /// Largest LZ77 window, as an exponent of two: 32 KiB.

@@ -145,3 +145,7 @@ pub use metrics::WsMetrics;
 
 #[cfg(feature = "client")]
 pub mod client;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
