@@ -87,21 +87,12 @@ impl Attachment {
     /// Messages that were taken have reached the peer's transport.
     pub fn written(&mut self, batch: &[Encoded]) {
         let bytes = batch.iter().map(Encoded::len).sum();
-        self.delivered(Load {
+        let load = Load {
             messages: batch.len(),
             bytes,
-        });
-    }
-
-    pub(crate) fn delivered(&mut self, load: Load) {
+        };
         self.session.outbox().written(load);
         self.hub().metrics().messages_out.inc_by(load.messages as u64);
-    }
-
-    /// Messages that were taken are given up.
-    pub(crate) fn abandoned(&mut self, load: Load) {
-        self.session.outbox().written(load);
-        self.hub().metrics().messages_dropped.inc_by(load.messages as u64);
     }
 
     /// Runs the handlers for a message of the peer: raw, then relays, then typed. The transport has to wait for it
@@ -110,11 +101,11 @@ impl Attachment {
     /// # Errors
     /// [`WsError::HandlerPanicked`]: it has been counted; the transport closes the session with 1011.
     pub async fn receive(&self, message: Incoming) -> Result<(), WsError> {
+        self.hub().metrics().messages_in.inc();
         self.dispatch(message).await.map_err(|_| WsError::HandlerPanicked)
     }
 
     pub(crate) fn dispatch(&self, message: Incoming) -> Dispatch {
-        self.hub().metrics().messages_in.inc();
         Dispatch::received(self.session.clone(), message)
     }
 

@@ -63,6 +63,15 @@ pub(crate) struct Decoder {
     done: bool,
 }
 
+/// A frame that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unfinished {
+    /// Length of its payload; 0 while its header is not whole.
+    pub(crate) length: u64,
+    /// Bytes of it that are here, without those of a whole header.
+    pub(crate) read: u64,
+}
+
 /// A frame whose header has been checked.
 #[derive(Debug)]
 struct Frame {
@@ -109,6 +118,21 @@ impl Decoder {
             self.finish();
         }
         outcome
+    }
+
+    /// Length of the payload of a frame that is not whole (0 while its header is not) and how many of its bytes are
+    /// here.
+    pub(crate) fn unfinished(&self) -> Option<Unfinished> {
+        match &self.frame {
+            Some(frame) => Some(Unfinished {
+                length: frame.length,
+                read: frame.read,
+            }),
+            None => (self.head_len > 0).then_some(Unfinished {
+                length: 0,
+                read: self.head_len.into(),
+            }),
+        }
     }
 
     fn finish(&mut self) {

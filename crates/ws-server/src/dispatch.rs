@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 
 use crate::codec::Incoming;
-use crate::handlers::BoxFuture;
+use crate::handlers::Pending;
 use crate::message::JsonMessage;
 use crate::session::Session;
 
@@ -25,9 +25,9 @@ pub(crate) struct Dispatch {
 enum Stage {
     Received(Incoming),
     /// The raw handler runs; what the text is as an envelope waits.
-    Raw(BoxFuture<()>, Option<Box<JsonMessage>>),
+    Raw(Pending, Option<Box<JsonMessage>>),
     Envelope(Box<JsonMessage>),
-    Typed(BoxFuture<()>),
+    Typed(Pending),
     Done,
 }
 
@@ -51,17 +51,17 @@ impl Dispatch {
     fn step(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
-                Stage::Received(message) => self.begin(message),
+                Stage::Received(message) => self.begin(message, context),
                 Stage::Raw(mut handler, envelope) => match handler.as_mut().poll(context) {
-                    Poll::Ready(()) => envelope.map_or(Stage::Done, Stage::Envelope),
+                    Poll::Ready(_) => after_raw(envelope),
                     Poll::Pending => {
                         self.stage = Stage::Raw(handler, envelope);
                         return Poll::Pending;
                     }
                 },
-                Stage::Envelope(envelope) => self.relay(*envelope),
+                Stage::Envelope(envelope) => self.relay(*envelope, context),
                 Stage::Typed(mut handler) => match handler.as_mut().poll(context) {
-                    Poll::Ready(()) => Stage::Done,
+                    Poll::Ready(_) => Stage::Done,
                     Poll::Pending => {
                         self.stage = Stage::Typed(handler);
                         return Poll::Pending;
@@ -72,7 +72,7 @@ impl Dispatch {
         }
     }
 
-    fn begin(&self, message: Incoming) -> Stage {
+    fn begin(&self, message: Incoming, context: &mut Context<'_>) -> Stage {
         let handlers = self.session.handlers();
         match message {
             Incoming::Text(text) => {
@@ -81,19 +81,24 @@ impl Dispatch {
                     .wants_envelopes()
                     .then(|| JsonMessage::parse(&text, depth).map(Box::new))
                     .flatten();
-                match &handlers.text {
-                    Some(handler) => Stage::Raw(handler(self.session.clone(), text), envelope),
-                    None => envelope.map_or(Stage::Done, Stage::Envelope),
+                let pending = handlers
+                    .text
+                    .as_ref()
+                    .and_then(|handler| handler.begin(self.session.clone(), text, context));
+                match pending {
+                    Some(pending) => Stage::Raw(pending, envelope),
+                    None => after_raw(envelope),
                 }
             }
-            Incoming::Binary(body) => match &handlers.binary {
-                Some(handler) => Stage::Raw(handler(self.session.clone(), body), None),
-                None => Stage::Done,
-            },
+            Incoming::Binary(body) => handlers
+                .binary
+                .as_ref()
+                .and_then(|handler| handler.begin(self.session.clone(), body, context))
+                .map_or(Stage::Done, |pending| Stage::Raw(pending, None)),
         }
     }
 
-    fn relay(&self, envelope: JsonMessage) -> Stage {
+    fn relay(&self, envelope: JsonMessage, context: &mut Context<'_>) -> Stage {
         let handlers = self.session.handlers();
         for relay in &handlers.relays {
             let call = || relay.session_message(&self.session, &envelope);
@@ -101,11 +106,16 @@ impl Dispatch {
                 self.session.hub().metrics().panicked();
             }
         }
-        match &handlers.typed {
-            Some(handler) => Stage::Typed(handler(self.session.clone(), envelope)),
-            None => Stage::Done,
-        }
+        handlers
+            .typed
+            .as_ref()
+            .and_then(|handler| handler.begin(self.session.clone(), envelope, context))
+            .map_or(Stage::Done, Stage::Typed)
     }
+}
+
+fn after_raw(envelope: Option<Box<JsonMessage>>) -> Stage {
+    envelope.map_or(Stage::Done, Stage::Envelope)
 }
 
 impl Future for Dispatch {

@@ -96,6 +96,11 @@ impl Encoded {
         &self.frame
     }
 
+    /// The frame alone, without counting a reference.
+    pub(crate) fn into_frame(self) -> Bytes {
+        self.frame
+    }
+
     /// The message without the frame header; shares the frame's memory.
     pub fn body(&self) -> Bytes {
         self.frame.slice(usize::from(self.body_at)..)

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::Context;
 
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 
 use crate::close::CloseInfo;
 use crate::error::SessionError;
@@ -20,6 +22,65 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A callback of a session with one more argument.
 pub(crate) type Callback<A> = Box<dyn Fn(Session, A) -> BoxFuture<()> + Send + Sync>;
 
+/// A handler of messages.
+pub(crate) type Handler<A> = Box<dyn Begin<A>>;
+
+/// A handler that did not end at once.
+pub(crate) type Pending = Pin<Box<dyn Future<Output = Option<()>> + Send>>;
+
+/// Runs a handler up to its first wait.
+pub(crate) trait Begin<A>: Send + Sync {
+    /// Nothing when the handler has ended already.
+    fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending>;
+}
+
+/// Most handlers end at once, so the memory one of them ran in is kept for the next.
+struct Reused<F, Fut> {
+    function: F,
+    /// Whoever finds it gone makes a new one.
+    spare: Mutex<Option<Pin<Box<OptionFuture<Fut>>>>>,
+}
+
+impl<A, F, Fut> Begin<A> for Reused<F, Fut>
+where
+    F: Fn(Session, A) -> Fut + Send + Sync,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending> {
+        let future = OptionFuture::from(Some((self.function)(session, argument)));
+        let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.take());
+        let mut place = match spare {
+            Some(mut place) => {
+                place.set(future);
+                place
+            }
+            None => Box::pin(future),
+        };
+        if place.as_mut().poll(context).is_pending() {
+            return Some(place);
+        }
+        // What the handler held is let go now and not with the next message.
+        place.set(OptionFuture::from(None));
+        if let Ok(mut spare) = self.spare.try_lock() {
+            *spare = Some(place);
+        }
+        None
+    }
+}
+
+/// A handler of messages, erased.
+pub(crate) fn handler<A, F, Fut>(function: F) -> Handler<A>
+where
+    A: 'static,
+    F: Fn(Session, A) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Box::new(Reused {
+        function,
+        spare: Mutex::new(None),
+    })
+}
+
 /// The hook that decides on a handshake.
 pub(crate) type Authorize =
     Box<dyn Fn(HandshakeRequest) -> BoxFuture<Result<Admission, Refusal>> + Send + Sync>;
@@ -30,9 +91,9 @@ pub(crate) struct Handlers {
     pub(crate) open: Option<Callback<()>>,
     pub(crate) close: Option<Callback<CloseInfo>>,
     pub(crate) error: Option<Callback<SessionError>>,
-    pub(crate) text: Option<Callback<String>>,
-    pub(crate) binary: Option<Callback<Bytes>>,
-    pub(crate) typed: Option<Callback<JsonMessage>>,
+    pub(crate) text: Option<Handler<String>>,
+    pub(crate) binary: Option<Handler<Bytes>>,
+    pub(crate) typed: Option<Handler<JsonMessage>>,
     pub(crate) authorize: Option<Authorize>,
     pub(crate) relays: Vec<Arc<dyn Relay>>,
 }

@@ -23,6 +23,8 @@ pub(crate) struct Heartbeat {
     pinged: Instant,
     /// The first ping since a byte came.
     unanswered: Option<Instant>,
+    /// The last ping, until its pong comes.
+    asked: Option<Instant>,
 }
 
 impl Heartbeat {
@@ -31,6 +33,7 @@ impl Heartbeat {
             heard: now,
             pinged: now,
             unanswered: None,
+            asked: None,
         }
     }
 
@@ -38,6 +41,18 @@ impl Heartbeat {
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.unanswered = None;
+    }
+
+    /// A pong came. Returns how long after the last ping, if it may be the answer to it.
+    pub(crate) fn answered(&mut self, now: Instant) -> Option<Duration> {
+        self.asked
+            .take()
+            .map(|asked| now.saturating_duration_since(asked))
+    }
+
+    /// Whether a pong is owed.
+    pub(crate) fn awaits_pong(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// What is due now; a ping is given once per interval.
@@ -50,6 +65,7 @@ impl Heartbeat {
         }
         if reached(Some(self.pinged), config.ping_interval, now) {
             self.pinged = now;
+            self.asked = Some(now);
             self.unanswered.get_or_insert(now);
             return Some(Beat::Ping);
         }
@@ -125,6 +141,20 @@ mod tests {
         beat.heard(at(start, 14));
         assert_eq!(beat.due(at(start, 16), &config), None);
         assert_eq!(beat.next(&config), Some(at(start, 20)));
+    }
+
+    #[test]
+    fn the_round_trip_is_from_the_last_ping_to_its_pong_and_one_pong_answers_one_ping() {
+        let (start, config) = (Instant::now(), config(10, 60, 0));
+        let mut beat = Heartbeat::new(start);
+        assert_eq!(beat.answered(start), None, "nobody asked");
+        for seconds in [10, 20] {
+            assert_eq!(beat.due(at(start, seconds), &config), Some(Beat::Ping));
+        }
+        beat.heard(at(start, 21));
+        assert!(beat.awaits_pong(), "another byte is no pong");
+        assert_eq!(beat.answered(at(start, 23)), Some(Duration::from_secs(3)));
+        assert_eq!(beat.answered(at(start, 24)), None);
     }
 
     #[test]

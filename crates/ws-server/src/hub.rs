@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use core_executor::{RunningServer, Spawner};
 
+use crate::clock::Clock;
 use crate::config::{WsConfig, or_unlimited};
 use crate::dispatch::{Dispatch, guarded_value};
 use crate::error::WsError;
@@ -29,6 +30,7 @@ struct Inner {
     config: WsConfig,
     metrics: WsMetrics,
     tables: Tables,
+    clock: Arc<Clock>,
     /// Set once, by the first wish to stop.
     stopping: AtomicBool,
     /// Present while the server runs. Callbacks may hold this hub, so it lets go of them at the end.
@@ -52,6 +54,7 @@ impl Hub {
             config,
             metrics,
             tables,
+            clock: Arc::new(Clock::new()),
             stopping: AtomicBool::new(false),
             running: RwLock::default(),
             listener: Mutex::default(),
@@ -66,7 +69,7 @@ impl Hub {
 
     /// Members of a room.
     pub fn room_size(&self, room: &str) -> usize {
-        self.tables().room(room).map_or(0, |room| room.len())
+        self.tables().room(room).map_or(0, |room| room.members().len())
     }
 
     /// Runs relays and typed handler for an envelope, as for one received by this session.
@@ -147,6 +150,10 @@ impl Hub {
         &self.0.tables
     }
 
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.0.clock
+    }
+
     pub(crate) fn tally(&self) -> &Tally {
         &self.0.tally
     }
@@ -190,6 +197,7 @@ impl Hub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        self.clock().stop();
         // Dropped outside of the locks: what callbacks captured may come back here in its own drop.
         drop((running, listener));
     }

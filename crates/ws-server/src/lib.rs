@@ -106,6 +106,7 @@ mod publish;
 mod registry;
 mod room;
 mod rooms;
+mod roster;
 pub use hub::Hub;
 pub use publish::Published;
 
@@ -127,9 +128,12 @@ pub use refusal::Refusal;
 pub use service::UpgradeService;
 
 mod attachment;
+mod batch;
+mod clock;
 mod closing;
 mod codec;
 mod heartbeat;
+mod patience;
 mod scratch;
 mod session_loop;
 mod writer;

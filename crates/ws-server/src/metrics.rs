@@ -2,9 +2,10 @@
 
 use core_executor::ConnectionMetrics;
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::close::{CloseInfo, ClosedBy, close_code};
+use crate::outbox::{Load, Sent};
 
 /// Why a session failed: every value the label `reason` can have.
 const FAULTS: [&str; 9] = [
@@ -40,6 +41,8 @@ pub struct WsMetrics {
     pub(crate) rooms_active: IntGauge,
     closes: IntCounterVec,
     failures: IntCounterVec,
+    /// From a ping of ours to its pong, in seconds.
+    pub(crate) ping_rtt: Histogram,
     /// Of the own listener.
     pub(crate) connections: ConnectionMetrics,
 }
@@ -94,6 +97,12 @@ impl WsMetrics {
             rooms_active: gauge("ws_rooms_active", "Rooms with a member"),
             closes,
             failures,
+            ping_rtt: Histogram::with_opts(
+                HistogramOpts::new("ws_ping_rtt_seconds", "Time from a ping to its pong").buckets(
+                    prometheus::exponential_buckets(0.000_5, 4.0, 9).expect("the bounds are lawful"),
+                ),
+            )
+            .expect("the name is a valid metric name"),
             connections: ConnectionMetrics::new("ws"),
         }
     }
@@ -119,6 +128,7 @@ impl WsMetrics {
             rooms_active,
             closes,
             failures,
+            ping_rtt,
             connections,
         } = self.clone();
         connections.register(registry)?;
@@ -144,6 +154,7 @@ impl WsMetrics {
                     .into_iter()
                     .map(|gauge| Box::new(gauge) as Box<dyn Collector>),
             )
+            .chain([Box::new(ping_rtt) as Box<dyn Collector>])
             .chain(
                 [closes, failures, handshakes_refused].map(|family| Box::new(family) as Box<dyn Collector>),
             )
@@ -158,6 +169,16 @@ impl WsMetrics {
     /// Messages written so far.
     pub fn messages_sent(&self) -> u64 {
         self.messages_out.get()
+    }
+
+    /// What was written to a session's socket.
+    pub(crate) fn wrote(&self, written: Load) {
+        if written.bytes > 0 {
+            self.bytes_out.inc_by(written.bytes as u64);
+        }
+        if written.messages > 0 {
+            self.messages_out.inc_by(written.messages as u64);
+        }
     }
 
     pub(crate) fn closed(&self, info: &CloseInfo) {
@@ -180,6 +201,28 @@ impl WsMetrics {
     pub(crate) fn panicked(&self) {
         self.panics.inc();
         self.errors.inc();
+    }
+}
+
+/// What many sends did, to be counted at once: a counter that all threads share is not touched for each message.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    written: Load,
+    lost: u64,
+}
+
+impl Account {
+    pub(crate) fn add(&mut self, sent: &Sent) {
+        self.written.messages += sent.written.messages;
+        self.written.bytes += sent.written.bytes;
+        self.lost += sent.lost;
+    }
+
+    pub(crate) fn settle(self, metrics: &WsMetrics) {
+        metrics.wrote(self.written);
+        if self.lost > 0 {
+            metrics.messages_dropped.inc_by(self.lost);
+        }
     }
 }
 

@@ -1,237 +1,254 @@
 //! What waits for one session: bounded by messages and bytes, every loss reported to who counts it.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+mod line;
+mod policy;
+mod state;
 
+pub(crate) use policy::{Interest, Load, Sent};
+pub use policy::{OutboxPolicy, SendOutcome};
+
+use std::borrow::Cow;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+
+use self::state::{Sleeper, State};
+use crate::batch::Hold;
 use crate::close::CloseRequest;
+use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
+use crate::deflate::Compression;
 use crate::encoded::Encoded;
+use crate::writer::Writer;
 
-/// What happens to a message that finds the outbox full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OutboxPolicy {
-    /// The session is closed with 1013; what waits is dropped.
-    Close,
-    /// The oldest waiting messages make room.
-    DropOldest,
-    /// The new message is dropped.
-    DropNewest,
-    /// The newest message of a key replaces one of the same key that still waits, full or not; when the outbox is
-    /// full of others, the oldest make room.
-    KeepLatest(u64),
-}
-
-/// What became of a message given to `send`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SendOutcome {
-    /// It waits in the outbox, in order, and will be written unless the connection ends first.
-    Queued,
-    /// It did not fit and was dropped.
-    Dropped,
-    /// The session is closing or has ended.
-    Closed,
-}
-
-impl SendOutcome {
-    /// Whether the message waits to be written.
-    pub fn is_queued(self) -> bool {
-        self == Self::Queued
-    }
-}
-
-/// What a `send` did, for those who count.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) outcome: SendOutcome,
-    /// Messages lost by this call, the given one included.
-    pub(crate) lost: u64,
-    /// The message did not fit and the session has to be closed.
-    pub(crate) overflowed: bool,
-}
-
-impl Sent {
-    const fn queued(lost: u64) -> Self {
-        Self {
-            outcome: SendOutcome::Queued,
-            lost,
-            overflowed: false,
-        }
-    }
-}
-
-/// The messages one session still has to be sent, and the wish to close it. Never blocks: each call holds a lock
-/// for a few instructions.
-#[derive(Debug)]
+/// The messages one session still has to be sent, and the wish to close it. Never waits: its lock is held for a few
+/// instructions, or for one write to a socket that does not block.
+#[derive(Debug, Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// Copies of what the state says, for the transport's task to look at without the lock.
+    close_version: AtomicU8,
+    ended: AtomicBool,
+    has_work: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    queue: VecDeque<Queued>,
-    queued_bytes: usize,
-    /// Taken by the transport and not yet written.
-    flight: Load,
-    close: Option<CloseRequest>,
-    /// Changes whenever `close` does, so that a transport notices.
-    close_version: u8,
-    ended: bool,
-    sleeper: Option<Sleeper>,
-}
-
+/// What a transport's task achieved by writing.
 #[derive(Debug)]
-struct Queued {
-    message: Encoded,
-    key: Option<u64>,
+pub(crate) struct Written {
+    /// Messages that are out whole, and bytes.
+    pub(crate) load: Load,
+    pub(crate) end: WriteEnd,
 }
 
-/// Messages and their bytes.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Load {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
-/// A transport that waits for something to do.
+/// Why a write came to its end.
 #[derive(Debug)]
-struct Sleeper {
-    waker: Waker,
-    wants_messages: bool,
-}
-
-/// What a transport has seen of its outbox, and what it waits for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Interest {
-    /// Whether new messages should wake it.
-    pub(crate) messages: bool,
-    /// The last close version it has seen.
-    pub(crate) close_version: u8,
-}
-
-impl State {
-    fn held(&self) -> Load {
-        Load {
-            messages: self.queue.len() + self.flight.messages,
-            bytes: self.queued_bytes + self.flight.bytes,
-        }
-    }
-
-    fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
-        let held = self.held();
-        held.messages == 0
-            || (held.messages < or_unlimited(limits.messages)
-                && held.bytes.saturating_add(length) <= or_unlimited(limits.bytes))
-    }
-
-    fn push(&mut self, message: Encoded, key: Option<u64>) {
-        self.queued_bytes += message.len();
-        self.queue.push_back(Queued { message, key });
-    }
-
-    fn drop_oldest(&mut self) -> bool {
-        let oldest = self.queue.pop_front();
-        self.queued_bytes -= oldest.as_ref().map_or(0, |oldest| oldest.message.len());
-        oldest.is_some()
-    }
-
-    fn drop_same(&mut self, key: u64) -> bool {
-        let Some(at) = self.queue.iter().position(|queued| queued.key == Some(key)) else {
-            return false;
-        };
-        let same = self.queue.remove(at).expect("the position was just found");
-        self.queued_bytes -= same.message.len();
-        true
-    }
-
-    fn discard(&mut self) -> u64 {
-        self.queued_bytes = 0;
-        std::mem::take(&mut self.queue).len() as u64
-    }
-
-    fn accepts(&self) -> bool {
-        !self.ended
-            && self
-                .close
-                .as_ref()
-                .is_none_or(|close| close.handler_until.is_some())
-    }
-
-    fn wake_for_message(&mut self) -> Option<Waker> {
-        self.sleeper
-            .take_if(|sleeper| sleeper.wants_messages)
-            .map(|sleeper| sleeper.waker)
-    }
-
-    fn wake(&mut self) -> Option<Waker> {
-        self.sleeper.take().map(|sleeper| sleeper.waker)
-    }
+pub(crate) enum WriteEnd {
+    /// Everything is out.
+    Flushed,
+    /// The stream takes no more for now.
+    Blocked,
+    /// The stream failed.
+    Failed(io::Error),
 }
 
 impl Outbox {
     pub(crate) fn new() -> Self {
-        Self {
-            state: Mutex::new(State::default()),
-        }
+        Self::default()
     }
 
     /// An outbox that takes nothing.
     pub(crate) fn closed() -> Self {
-        Self {
-            state: Mutex::new(State {
-                ended: true,
-                ..State::default()
-            }),
-        }
+        let outbox = Self::default();
+        outbox.end();
+        outbox
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a message or says why not.
-    pub(crate) fn send(&self, message: Encoded, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
+    /// Writes or queues a message, or says why not.
+    pub(crate) fn send(
+        &self,
+        message: Cow<'_, Encoded>,
+        policy: OutboxPolicy,
+        limits: &OutboxConfig,
+        hold: Hold,
+    ) -> Sent {
         let mut state = self.lock();
         if !state.accepts() {
-            return Sent {
-                outcome: SendOutcome::Closed,
-                lost: 0,
-                overflowed: false,
-            };
+            return Sent::new(SendOutcome::Closed, 0);
         }
-        let (key, mut lost) = match policy {
-            OutboxPolicy::KeepLatest(key) => (Some(key), u64::from(state.drop_same(key))),
-            _ => (None, 0),
+        let mut sent = match state.make_room(message.len(), policy, limits) {
+            Ok(lost) => Sent::new(SendOutcome::Queued, lost),
+            Err(refused) => return refused,
         };
-        if !state.fits(message.len(), limits) {
-            match policy {
-                OutboxPolicy::Close => {
-                    return Sent {
-                        outcome: SendOutcome::Closed,
-                        lost: 1,
-                        overflowed: true,
-                    };
-                }
-                OutboxPolicy::DropNewest => {
-                    return Sent {
-                        outcome: SendOutcome::Dropped,
-                        lost: 1,
-                        overflowed: false,
-                    };
-                }
-                OutboxPolicy::DropOldest | OutboxPolicy::KeepLatest(_) => {
-                    while !state.fits(message.len(), limits) && state.drop_oldest() {
-                        lost += 1;
-                    }
-                }
-            }
-        }
-        state.push(message, key);
-        let waker = state.wake_for_message();
+        state.pass_on(message, policy, hold, &mut sent);
+        let waker = if state.line.is_listed {
+            // Whoever has it on the list writes.
+            None
+        } else {
+            self.hand_over(&mut state)
+        };
+        drop(state);
+        sent.woke = waker.is_some();
+        wake(waker);
+        sent
+    }
+
+    /// Writes what was held for the end of a wake-up. Tells what is out.
+    pub(crate) fn write_held(&self) -> Load {
+        let mut state = self.lock();
+        state.line.is_listed = false;
+        let written = state.flush();
+        let waker = self.hand_over(&mut state);
         drop(state);
         wake(waker);
-        Sent::queued(lost)
+        written
+    }
+
+    /// What could not be written here is left to the transport's task.
+    fn hand_over(&self, state: &mut State) -> Option<Waker> {
+        if !state.has_work() {
+            return None;
+        }
+        self.has_work.store(true, Ordering::Release);
+        state.wake_for_message()
+    }
+
+    /// A connection carries the session from here on. With `socket`, whoever sends may write to it.
+    pub(crate) fn connect(&self, socket: Option<OwnedWriteHalf>, compression: Option<Compression>) {
+        let mut state = self.lock();
+        state.writer = Writer::with_compression(compression);
+        // Nobody reads a socket whose session has ended.
+        if let Some(socket) = socket.filter(|_| !state.ended) {
+            state.line.open(socket);
+        }
+        self.has_work.store(state.has_work(), Ordering::Release);
+    }
+
+    /// The session has been silent for a while: what a burst left behind is given back.
+    pub(crate) fn rest(&self) {
+        let mut state = self.lock();
+        if state.queue.is_empty() {
+            state.queue.shrink_to_fit();
+        }
+        state.writer.rest();
+    }
+
+    /// The transport is over: nothing is written any more. With `reset` the peer gets no orderly end.
+    pub(crate) fn hang_up(&self, reset: bool) {
+        let socket = self.lock().line.hang_up();
+        if let (true, Some(socket)) = (reset, &socket) {
+            // Without it the kernel would go on sending to a peer that takes nothing. If it fails, that is all.
+            let _ = socket.as_ref().set_zero_linger();
+        }
+    }
+
+    /// Says FIN.
+    pub(crate) fn shutdown(&self, context: &mut Context<'_>) {
+        if let Some(socket) = self.lock().line.socket() {
+            // For TCP it is done at once; a failure shows when the peer's end comes.
+            let _ = Pin::new(socket).poll_shutdown(context);
+        }
+    }
+
+    /// Whether [`poll_write`](Self::poll_write) has something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_work.load(Ordering::Acquire)
+    }
+
+    /// The task's own writing on the line: as much as the socket takes, the Close of `closing` behind the last message.
+    pub(crate) fn poll_write(&self, mut closing: Option<&mut Closing>, context: &mut Context<'_>) -> Written {
+        let mut state = self.lock();
+        let mut load = Load::default();
+        let end = loop {
+            if let Some(error) = state.line.failed.take() {
+                break WriteEnd::Failed(error);
+            }
+            state.next_frames(closing.as_deref_mut());
+            let State { writer, line, .. } = &mut *state;
+            let Some(socket) = line.socket().filter(|_| !writer.is_empty()) else {
+                line.is_blocked = false;
+                self.has_work.store(false, Ordering::Release);
+                break WriteEnd::Flushed;
+            };
+            match writer.poll_write(socket, context) {
+                Poll::Pending => {
+                    line.is_blocked = true;
+                    break WriteEnd::Blocked;
+                }
+                Poll::Ready(Err(error)) => break WriteEnd::Failed(error),
+                Poll::Ready(Ok(progress)) => {
+                    line.is_blocked = false;
+                    load.messages += progress.messages.messages;
+                    load.bytes += progress.bytes;
+                    state.progressed(progress);
+                }
+            }
+        };
+        Written { load, end }
+    }
+
+    /// The same on a stream that only the task may write to. The lock is not held while it does.
+    pub(crate) fn poll_write_to<W: AsyncWrite + Unpin>(
+        &self,
+        stream: &mut W,
+        mut closing: Option<&mut Closing>,
+        context: &mut Context<'_>,
+    ) -> Written {
+        let mut load = Load::default();
+        let end = loop {
+            let mut writer = {
+                let mut state = self.lock();
+                state.next_frames(closing.as_deref_mut());
+                if state.writer.is_empty() {
+                    self.has_work.store(false, Ordering::Release);
+                    break WriteEnd::Flushed;
+                }
+                std::mem::take(&mut state.writer)
+            };
+            let outcome = writer.poll_write(stream, context);
+            let mut state = self.lock();
+            state.writer = writer;
+            match outcome {
+                Poll::Pending => break WriteEnd::Blocked,
+                Poll::Ready(Err(error)) => break WriteEnd::Failed(error),
+                Poll::Ready(Ok(progress)) => {
+                    load.messages += progress.messages.messages;
+                    load.bytes += progress.bytes;
+                    state.progressed(progress);
+                }
+            }
+        };
+        Written { load, end }
+    }
+
+    /// Queues a ping in front of the messages that are not begun.
+    pub(crate) fn push_ping(&self, frame: Bytes) {
+        self.lock().writer.push_ping(frame);
+        self.has_work.store(true, Ordering::Release);
+    }
+
+    /// Queues the answer to a ping in front of the messages that are not begun.
+    pub(crate) fn push_pong(&self, frame: Bytes) {
+        self.lock().writer.push_pong(frame);
+        self.has_work.store(true, Ordering::Release);
+    }
+
+    /// Throws away the messages among the frames being written of which nothing is out yet.
+    pub(crate) fn discard(&self) -> Load {
+        let mut state = self.lock();
+        let gone = state.writer.discard();
+        state.written(gone);
+        gone
     }
 
     /// Asks for the end. The first wish counts, except that one which discards replaces one that still waits for a
@@ -246,8 +263,9 @@ impl Outbox {
             return None;
         }
         let lost = if request.discard { state.discard() } else { 0 };
-        state.close = Some(request);
+        state.close = Some(Box::new(request));
         state.close_version = state.close_version.wrapping_add(1);
+        self.close_version.store(state.close_version, Ordering::Release);
         let waker = state.wake();
         drop(state);
         wake(waker);
@@ -264,51 +282,31 @@ impl Outbox {
     /// The wish to close and its version.
     pub(crate) fn close_request(&self) -> (Option<CloseRequest>, u8) {
         let state = self.lock();
-        (state.close.clone(), state.close_version)
+        (state.close.as_deref().cloned(), state.close_version)
     }
 
     pub(crate) fn close_version(&self) -> u8 {
-        self.lock().close_version
+        self.close_version.load(Ordering::Acquire)
     }
 
     /// Whether a wish to close is there, or the end was reached.
     pub(crate) fn is_closing(&self) -> bool {
-        let state = self.lock();
-        state.ended || state.close.is_some()
+        self.close_version() != 0 || self.has_ended()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.lock().ended
+        self.ended.load(Ordering::Acquire)
     }
 
-    /// Moves waiting messages to the transport until `room` is used up; they count as held until
+    /// Moves waiting messages to a transport of another kind until `room` is used up; they count as held until
     /// [`written`](Self::written).
-    pub(crate) fn take(&self, room: Load, mut give: impl FnMut(Encoded)) {
-        let mut state = self.lock();
-        let mut taken = Load::default();
-        while taken.messages < room.messages && taken.bytes < room.bytes {
-            let Some(queued) = state.queue.pop_front() else {
-                // A burst must not leave its memory with a session that has fallen silent.
-                if state.queue.capacity() > 16 {
-                    state.queue = VecDeque::new();
-                }
-                break;
-            };
-            taken.messages += 1;
-            taken.bytes += queued.message.len();
-            give(queued.message);
-        }
-        state.queued_bytes -= taken.bytes;
-        state.flight.messages += taken.messages;
-        state.flight.bytes += taken.bytes;
+    pub(crate) fn take(&self, room: Load, give: impl FnMut(Encoded)) {
+        self.lock().take(room, give);
     }
 
     /// The transport has written (or has given up) messages it took.
     pub(crate) fn written(&self, load: Load) {
-        let mut state = self.lock();
-        // After the end nothing is in flight any more, whatever a late transport says.
-        state.flight.messages = state.flight.messages.saturating_sub(load.messages);
-        state.flight.bytes = state.flight.bytes.saturating_sub(load.bytes);
+        self.lock().written(load);
     }
 
     /// Whether half of a limit is used up.
@@ -321,16 +319,44 @@ impl Outbox {
         self.lock().queue.is_empty()
     }
 
+    /// Waits until nothing is held any more. Returns whether that is because everything was written or dropped by a
+    /// policy, and not because the session has ended. Cancel safe.
+    pub(crate) async fn drained(&self) -> bool {
+        loop {
+            let notified = {
+                let mut state = self.lock();
+                if state.ended {
+                    return false;
+                }
+                if state.held().messages == 0 {
+                    return true;
+                }
+                // Made under the lock: what rings from here on is heard.
+                let bell = state.drained.get_or_insert_with(|| Arc::new(Notify::new()));
+                Arc::clone(bell).notified_owned()
+            };
+            notified.await;
+        }
+    }
+
     /// The end: nothing enters or leaves any more. Gives the messages that were queued or in flight.
     pub(crate) fn end(&self) -> u64 {
         let mut state = self.lock();
         let in_flight = std::mem::take(&mut state.flight).messages as u64;
         let undelivered = state.discard() + in_flight;
         state.ended = true;
-        let waker = state.wake();
+        self.ended.store(true, Ordering::Release);
+        state.ring_if_drained();
+        let (socket, waker) = (state.line.hang_up(), state.wake());
         drop(state);
+        drop(socket);
         wake(waker);
         undelivered
+    }
+
+    /// The task is awake: who sends need not wake it.
+    pub(crate) fn awake(&self) {
+        self.lock().sleeper = None;
     }
 
     /// Goes to sleep until something of `interest` happens; `false`: something is there already.
@@ -338,7 +364,7 @@ impl Outbox {
         let mut state = self.lock();
         let has_news = state.ended
             || state.close_version != interest.close_version
-            || (interest.messages && !state.queue.is_empty());
+            || (interest.messages && state.has_work());
         if has_news {
             return false;
         }

@@ -6,15 +6,25 @@ use crate::encoded::Encoded;
 use crate::error::WsError;
 use crate::hub::Hub;
 use crate::message::JsonMessage;
+use crate::metrics::Account;
 use crate::outbox::{OutboxPolicy, SendOutcome};
 use crate::relay::Target;
+use crate::roster::{Roster, Walk};
 use crate::session::Session;
+
+/// What one step of a fan-out may cost before other tasks of the worker get their turn: so many messages queued, or
+/// as many system calls as take about as long.
+const STEP: usize = 1024;
+/// What a write to a socket costs, a queued message being 1.
+const WRITE: usize = 16;
+/// What it costs to wake the task of a session whose transport only that task may write to, its turn included.
+const WAKE: usize = 8;
 
 /// What became of a published message among the local sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// Sessions in whose outbox it waits.
+    /// Sessions to whom it was written, or in whose outbox it waits.
     pub delivered: u64,
     /// Sessions whose outbox was full; each loss is counted.
     pub dropped: u64,
@@ -44,7 +54,9 @@ impl Hub {
     /// Sends a framed message to the members of a room and to the relays.
     ///
     /// The message is framed once and shared by all. A member whose outbox is full is treated by the server's
-    /// outbox policy. Cancel safe: all of it happens in one step.
+    /// outbox policy. It goes to who is there when the call begins, in steps of about a thousand members between which
+    /// other tasks get their turn. Dropping the future between two steps leaves the rest of the members, and the
+    /// relays, without it.
     ///
     /// # Errors
     /// The name of the room is empty or too long.
@@ -190,29 +202,53 @@ impl Hub {
 
     /// The one path of every publication: local sessions, counts, relays.
     async fn send_out(&self, publication: Publication<'_>) -> Result<Published, WsError> {
-        let Publication {
-            target,
-            except,
-            message,
-            policy,
-        } = publication;
+        let target = publication.target;
         let mut published = Published::default();
-        let mut deliver = |session: &Session| {
-            if except != Some(session) {
-                published.count(session.send_with(message.clone(), policy));
-            }
-        };
         match target {
-            Target::All => self.tables().for_each_session(deliver),
+            Target::All => {
+                self.fan_out(self.tables().everybody(), &publication, &mut published)
+                    .await
+            }
             Target::Room(name) => {
                 self.check_room_name(name)?;
                 if let Some(room) = self.tables().room(name) {
-                    room.for_each(&mut deliver);
+                    self.fan_out(room.members(), &publication, &mut published).await;
                 }
             }
         }
-        self.relay(target, &message);
+        self.relay(target, &publication.message);
         Ok(published)
+    }
+
+    /// One message to all who are seated now, in steps between which others get their turn.
+    async fn fan_out(&self, roster: &Roster, publication: &Publication<'_>, published: &mut Published) {
+        let Publication {
+            except,
+            message,
+            policy,
+            ..
+        } = publication;
+        let mut walk = Walk::default();
+        loop {
+            let mut account = Account::default();
+            let is_unfinished = roster.step(&mut walk, STEP, |session| {
+                if *except == Some(session) {
+                    return 0;
+                }
+                let sent = session.offer(message, *policy, &mut account);
+                published.count(sent.outcome);
+                match (sent.written.bytes > 0, sent.woke) {
+                    (true, _) => WRITE,
+                    (false, true) => WAKE,
+                    (false, false) => 1,
+                }
+            });
+            account.settle(self.metrics());
+            if !is_unfinished {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     fn relay(&self, target: Target<'_>, message: &Encoded) {

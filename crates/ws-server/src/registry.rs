@@ -79,7 +79,7 @@ struct Unlist<'a>(&'a Session);
 
 impl Drop for Unlist<'_> {
     fn drop(&mut self) {
-        self.0.hub().tables().remove(self.0.id());
+        self.0.unlist();
     }
 }
 
@@ -128,11 +128,13 @@ impl Hub {
 
     /// Puts a session into the table and looks for a wish to stop only then: a stop that comes later finds it there.
     fn register(&self, session: &Session) -> Result<(), Refusal> {
-        self.tables().insert(session);
+        session.enlist();
         if self.is_stopping() {
-            session.begin_end();
-            session.outbox().end();
-            self.tables().remove(session.id());
+            // Unless the deadline of that stop has ended it already.
+            if session.begin_end() {
+                session.outbox().end();
+                session.unlist();
+            }
             return Err(Refusal::STOPPING);
         }
         self.metrics().connections_total.inc();

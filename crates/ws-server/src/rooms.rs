@@ -7,14 +7,15 @@ use dashmap::DashMap;
 use prometheus::IntGauge;
 use tokio::sync::Notify;
 
-use crate::room::Room;
-use crate::session::{Session, SessionId};
+use crate::room::{Place, Room};
+use crate::roster::Roster;
+use crate::session::Session;
 
 /// Every registered session and every room with a member.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    sessions: DashMap<SessionId, Session>,
-    /// `sessions.len()` without locking every shard.
+    everybody: Roster,
+    /// `everybody.len()` without its lock.
     count: AtomicUsize,
     /// Rung when the last session has left.
     emptied: Notify,
@@ -25,7 +26,7 @@ pub(crate) struct Tables {
 impl Tables {
     pub(crate) fn new(rooms_active: IntGauge) -> Self {
         Self {
-            sessions: DashMap::new(),
+            everybody: Roster::default(),
             count: AtomicUsize::new(0),
             emptied: Notify::new(),
             rooms: DashMap::new(),
@@ -33,20 +34,20 @@ impl Tables {
         }
     }
 
-    pub(crate) fn insert(&self, session: &Session) {
+    /// Lists a session; `note` hears of its seat before anybody finds it there.
+    pub(crate) fn insert(&self, session: &Session, note: impl FnOnce(u32)) {
         self.count.fetch_add(1, Ordering::SeqCst);
-        self.sessions.insert(session.id(), session.clone());
+        self.everybody
+            .sit(session, note)
+            .expect("this roster is never retired");
     }
 
-    /// Forgets a session; `false` when it was not there.
-    pub(crate) fn remove(&self, id: SessionId) -> bool {
-        if self.sessions.remove(&id).is_none() {
-            return false;
-        }
+    /// Forgets the session on this seat.
+    pub(crate) fn remove(&self, seat: u32) {
+        self.everybody.leave(seat, false);
         if self.count.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.emptied.notify_waiters();
         }
-        true
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -65,30 +66,25 @@ impl Tables {
     }
 
     /// Every session registered now.
-    pub(crate) fn sessions(&self) -> Vec<Session> {
-        self.sessions.iter().map(|entry| entry.value().clone()).collect()
-    }
-
-    /// Calls `visit` for each session; it must not come back to these tables.
-    pub(crate) fn for_each_session(&self, mut visit: impl FnMut(&Session)) {
-        self.sessions.iter().for_each(|entry| visit(entry.value()));
+    pub(crate) fn everybody(&self) -> &Roster {
+        &self.everybody
     }
 
     /// Puts a session into a room, which is made when it is not there.
-    pub(crate) fn join(&self, name: &str, session: &Session) -> Arc<Room> {
+    pub(crate) fn join(&self, name: &str, session: &Session) -> Place {
         loop {
             let room = self.room_or_new(name);
-            if room.add(session) {
-                return room;
+            if let Some(seat) = room.members().sit(session, |_| ()) {
+                return Place { room, seat };
             }
             // Its last member has just left it and is about to take it out of the table; who comes first does it.
             self.forget(&room);
         }
     }
 
-    pub(crate) fn leave(&self, room: &Arc<Room>, id: SessionId) {
-        if room.remove(id) {
-            self.forget(room);
+    pub(crate) fn leave(&self, place: &Place) {
+        if place.room.members().leave(place.seat, true) {
+            self.forget(&place.room);
         }
     }
 

@@ -145,7 +145,7 @@ async fn end(hub: &Hub, listener: Option<&RunningServer>, plan: StopPlan) -> WsR
         hub.tables().emptied().await;
     };
     if !in_time(hub, plan.deadline, orderly).await {
-        for session in hub.tables().sessions() {
+        for session in hub.tables().everybody().all() {
             hub.end_at_once(&session, Ending::cut());
         }
     }
@@ -194,7 +194,7 @@ fn is_now(hub: &Hub) -> bool {
 
 /// Asks every session to close, as fast as the plan allows.
 async fn say_goodbye(hub: &Hub, plan: &StopPlan) {
-    let sessions = hub.tables().sessions();
+    let sessions = hub.tables().everybody().all();
     let start = Instant::now();
     let handler_until = plan
         .deadline

@@ -11,7 +11,7 @@ use core_executor::{BoundListener, ConnectionStateListener, ServeOptions, Spawne
 use crate::close::CloseInfo;
 use crate::config::WsConfig;
 use crate::error::{SessionError, WsError};
-use crate::handlers::{Handlers, callback};
+use crate::handlers::{Handlers, callback, handler};
 use crate::handshake::{Admission, HandshakeRequest};
 use crate::hub::Hub;
 use crate::message::JsonMessage;
@@ -80,7 +80,7 @@ impl WsServer {
         F: Fn(Session, String) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.text = Some(callback(function));
+        self.handlers.text = Some(handler(function));
         self
     }
 
@@ -90,7 +90,7 @@ impl WsServer {
         F: Fn(Session, Bytes) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.binary = Some(callback(function));
+        self.handlers.binary = Some(handler(function));
         self
     }
 
@@ -100,7 +100,7 @@ impl WsServer {
         F: Fn(Session, JsonMessage) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.typed = Some(callback(function));
+        self.handlers.typed = Some(handler(function));
         self
     }
 
@@ -273,6 +273,9 @@ fn begin(hub: &Hub, handlers: Handlers, spawner: &Spawner) -> Result<(), WsError
     if hub.is_stopping() {
         return Err(WsError::StopRequested);
     }
+    spawner
+        .spawn_control(Arc::clone(hub.clock()).run())
+        .map_err(WsError::Executor)?;
     hub.run(handlers, spawner.clone());
     Ok(())
 }

@@ -124,7 +124,8 @@ async fn carry(on_upgrade: OnUpgrade, attachment: Attachment, deflate: Option<Ne
             let session = {
                 // What came early may be a slice of the handshake's whole buffer, so it does not live on.
                 let (stream, early) = IoStream::from_upgraded(upgraded);
-                session_loop::run(stream, &early, attachment, deflate)
+                // Boxed, because the task that waits for the upgrade has no room to spare for what follows it.
+                Box::pin(session_loop::run(stream, &early, attachment, deflate))
             };
             session.await;
         }

@@ -1,14 +1,19 @@
 //! A session: one conversation with one peer, owned by the hub and carried by whatever transport is attached.
 
+mod id;
+
+pub use id::{SessionId, TransportKind};
+
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
 
+use crate::batch;
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
 use crate::codec::may_be_sent;
 use crate::config::or_unlimited;
@@ -18,45 +23,10 @@ use crate::handlers::Handlers;
 use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::message::JsonMessage;
-use crate::outbox::{Outbox, OutboxPolicy, SendOutcome};
+use crate::metrics::Account;
+use crate::outbox::{Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::peer::Peer;
-use crate::room::Room;
-
-/// Number of a session, unique within the process and never reused. It is no secret and grants nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(u64);
-
-impl SessionId {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The number itself, from 1 upwards.
-    pub fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-/// What carries a session's messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransportKind {
-    /// A WebSocket connection.
-    WebSocket,
-    /// Long-polling.
-    LongPoll,
-    /// Server-sent events.
-    Sse,
-    /// Nothing: a sender that cannot be answered, such as a single HTTP request.
-    Detached,
-}
+use crate::room::Place;
 
 /// One conversation with one peer. Cloning counts a reference; every method may be called from any thread and none
 /// blocks.
@@ -73,6 +43,8 @@ struct Inner {
     outbox: Outbox,
     /// Set by whoever ends the session, and so calls `on_close`.
     ended: AtomicBool,
+    /// Where it is in the table of all sessions.
+    seat: AtomicU32,
     rooms: Mutex<Joined>,
     data: Mutex<Vec<Data>>,
 }
@@ -80,9 +52,17 @@ struct Inner {
 /// The rooms a session is in.
 #[derive(Default)]
 struct Joined {
-    rooms: HashMap<Arc<str>, Arc<Room>>,
+    /// In the order of their names; a session in one room pays for one.
+    places: Vec<Place>,
     /// The session has ended and may join nothing.
     is_over: bool,
+}
+
+impl Joined {
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.places
+            .binary_search_by(|place| (**place.room.name()).cmp(name))
+    }
 }
 
 pub(crate) type Data = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -115,6 +95,7 @@ impl Session {
             transport,
             outbox,
             ended: AtomicBool::new(false),
+            seat: AtomicU32::new(0),
             rooms: Mutex::default(),
             data: Mutex::default(),
         }))
@@ -221,14 +202,42 @@ impl Session {
 
     /// Sends a framed message under a policy of its own.
     pub fn send_with(&self, message: Encoded, policy: OutboxPolicy) -> SendOutcome {
-        let sent = self.0.outbox.send(message, policy, &self.0.hub.config().outbox);
+        let mut account = Account::default();
+        let sent = self.pass_on(Cow::Owned(message), policy, &mut account);
+        account.settle(self.0.hub.metrics());
+        sent.outcome
+    }
+
+    /// One of many sends of the same message; the caller settles the account.
+    pub(crate) fn offer(&self, message: &Encoded, policy: OutboxPolicy, account: &mut Account) -> Sent {
+        self.pass_on(Cow::Borrowed(message), policy, account)
+    }
+
+    fn pass_on(&self, message: Cow<'_, Encoded>, policy: OutboxPolicy, account: &mut Account) -> Sent {
+        let limits = &self.0.hub.config().outbox;
+        let sent = self.0.outbox.send(message, policy, limits, batch::hold());
+        if sent.to_be_listed {
+            batch::list(self);
+        }
         if sent.overflowed {
             self.close_slow();
         }
-        if sent.lost > 0 {
-            self.0.hub.metrics().messages_dropped.inc_by(sent.lost);
-        }
-        sent.outcome
+        account.add(&sent);
+        sent
+    }
+
+    /// Writes what was held for the end of a wake-up.
+    pub(crate) fn write_held(&self) {
+        self.0.hub.metrics().wrote(self.0.outbox.write_held());
+    }
+
+    /// Waits until nothing waits in the outbox any more, for a producer that would rather wait than lose messages.
+    /// Returns whether the session still lives. Any number may wait; each is woken when the outbox is empty, which a
+    /// peer that reads nothing delays at most for `WsConfig::write_stall_timeout`. Cancel safe.
+    ///
+    /// An empty outbox means that the operating system has the bytes, not that the peer has read them.
+    pub async fn drained(&self) -> bool {
+        self.0.outbox.drained().await
     }
 
     /// Ends the session: what is queued is sent, then a Close with this code and reason (cut to 123 bytes), then
@@ -275,46 +284,59 @@ impl Session {
         if joined.is_over {
             return Err(WsError::SessionClosed);
         }
-        if joined.rooms.contains_key(room) {
+        let Err(at) = joined.find(room) else {
             return Ok(());
-        }
-        if joined.rooms.len() >= or_unlimited(limit) {
+        };
+        if joined.places.len() >= or_unlimited(limit) {
             return Err(WsError::TooManyRooms { limit });
         }
-        let room = hub.tables().join(room, self);
-        joined.rooms.insert(Arc::clone(room.name()), room);
+        if joined.places.is_empty() {
+            joined.places.reserve_exact(1);
+        }
+        joined.places.insert(at, hub.tables().join(room, self));
         Ok(())
     }
 
     /// Leaves a room; returns whether the session was in it.
     pub fn leave(&self, room: &str) -> bool {
         let mut joined = lock(&self.0.rooms);
-        let Some(room) = joined.rooms.remove(room) else {
+        let Ok(at) = joined.find(room) else {
             return false;
         };
-        self.0.hub.tables().leave(&room, self.id());
+        let place = joined.places.remove(at);
+        self.0.hub.tables().leave(&place);
         true
     }
 
-    /// Names of the rooms the session is in, in no order.
+    /// Names of the rooms the session is in, in alphabetical order.
     pub fn rooms(&self) -> Vec<String> {
         lock(&self.0.rooms)
-            .rooms
-            .keys()
-            .map(|name| (**name).to_owned())
+            .places
+            .iter()
+            .map(|place| (**place.room.name()).to_owned())
             .collect()
     }
 
     /// Leaves every room and lets no more be joined.
     pub(crate) fn leave_all(&self) {
-        let rooms = {
+        let places = {
             let mut joined = lock(&self.0.rooms);
             joined.is_over = true;
-            std::mem::take(&mut joined.rooms)
+            std::mem::take(&mut joined.places)
         };
-        for room in rooms.values() {
-            self.0.hub.tables().leave(room, self.id());
+        for place in &places {
+            self.0.hub.tables().leave(place);
         }
+    }
+
+    pub(crate) fn enlist(&self) {
+        let note = |seat| self.0.seat.store(seat, Ordering::Release);
+        self.0.hub.tables().insert(self, note);
+    }
+
+    /// Leaves the table of all sessions; once, by whoever ends the session.
+    pub(crate) fn unlist(&self) {
+        self.0.hub.tables().remove(self.0.seat.load(Ordering::Acquire));
     }
 
     /// Whoever gets `true` ends the session; everybody else finds it done.

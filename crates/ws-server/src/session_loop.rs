@@ -4,7 +4,9 @@
 //! answered while a handler runs; a data message that comes meanwhile waits, and reading stops until it has its turn.
 
 mod ending;
+mod link;
 mod reading;
+mod timing;
 mod writing;
 
 use std::future::{Future, poll_fn};
@@ -14,24 +16,29 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use core_executor::IoStream;
-use tokio::time::Sleep;
 
+use self::link::Link;
 use crate::attachment::Attachment;
-use crate::close::{CloseInfo, ClosedBy, close_code};
+use crate::batch::{Batch, Held};
+use crate::clock::{Alarm, Tick, now};
+use crate::close::CloseInfo;
 use crate::closing::{Closing, Farewell};
-use crate::codec::{Decoder, Incoming, Limits, Role, ping_frame};
+use crate::codec::{Decoder, Incoming, Limits, Role};
 use crate::config::WsConfig;
 use crate::deflate::{Compression, Negotiated};
 use crate::dispatch::{Dispatch, Panicked};
 use crate::error::SessionError;
-use crate::heartbeat::{Beat, Heartbeat};
+use crate::heartbeat::Heartbeat;
 use crate::metrics::WsMetrics;
 use crate::outbox::{Interest, Outbox};
+use crate::patience::Patience;
 use crate::registry::{Ending, Outcome};
-use crate::writer::Writer;
 
-/// Rounds of reading, handling and writing before other tasks of the worker get their turn.
-const ROUNDS: usize = 8;
+/// Rounds of reading, handling and writing before other tasks of the worker get their turn; a round reads 64 KiB.
+const ROUNDS: usize = 2;
+/// Other sessions that are written to in one round.
+const OTHERS: usize = 64;
+
 /// Carries a session over `stream` until both have ended. `early` are bytes that came right behind the handshake.
 pub(crate) fn run(
     stream: IoStream,
@@ -52,48 +59,64 @@ pub(crate) fn run(
 struct Connection {
     attachment: Attachment,
     /// Gone once nothing is read or written any more; a handler may still run.
-    stream: Option<IoStream>,
+    link: Option<Link>,
     decoder: Decoder,
     /// Bytes that were read and not decoded because a message waits.
     backlog: BytesMut,
     /// The message whose handlers run.
     handling: Option<Box<Dispatch>>,
     /// The message that waits for them.
-    waiting: Option<Incoming>,
-    writer: Writer,
+    waiting: Option<Box<Incoming>>,
+    /// Messages received that are not in the metrics yet.
+    received: u64,
+    /// Sessions to which handlers of this one have sent, and which are not written to yet.
+    held: Held,
     /// The socket took no more bytes at the last try.
     is_blocked: bool,
     heartbeat: Heartbeat,
-    closing: Option<Closing>,
+    patience: Patience,
+    alarm: Alarm,
+    /// When the alarm rings.
+    alarm_at: Option<Tick>,
+    /// Something may be due earlier than the alarm rings.
+    is_clock_stale: bool,
+    closing: Option<Box<Closing>>,
     close_seen: u8,
     /// When a handler is given up (a server that stops).
     handler_until: Option<Instant>,
-    error: Option<SessionError>,
+    error: Option<Box<SessionError>>,
     /// How it ended, once the stream is gone.
-    ended: Option<(CloseInfo, Outcome)>,
-    timer: Option<Pin<Box<Sleep>>>,
+    ended: Option<Box<(CloseInfo, Outcome)>>,
 }
 
 impl Connection {
     fn new(stream: IoStream, early: &[u8], attachment: Attachment, deflate: Option<Negotiated>) -> Self {
-        let config = attachment.session().hub().config();
+        let session = attachment.session();
+        let config = session.hub().config();
         let decoder = Decoder::new(Role::Server, Limits::of(config)).with_deflate(deflate.as_ref());
         let compression = deflate.and_then(|deflate| Compression::new(deflate.outgoing, &config.deflate));
+        let (link, socket) = Link::new(stream);
+        session.outbox().connect(socket, compression);
+        let alarm = Alarm::new(session.hub().clock().clone());
         Self {
-            stream: Some(stream),
+            link: Some(link),
             decoder,
             backlog: BytesMut::from(early),
             handling: None,
             waiting: None,
-            writer: Writer::with_compression(compression),
+            received: 0,
+            held: Held::default(),
             is_blocked: false,
             heartbeat: Heartbeat::new(now()),
+            patience: Patience::default(),
+            alarm,
+            alarm_at: None,
+            is_clock_stale: true,
             closing: None,
             close_seen: 0,
             handler_until: None,
             error: None,
             ended: None,
-            timer: None,
             attachment,
         }
     }
@@ -111,18 +134,24 @@ impl Connection {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        let _batch = Batch::begin();
+        if let Some(Link::Other(_)) = self.link {
+            // Only this task writes: what its own handlers send need not wake it.
+            self.outbox().awake();
+        }
         for _ in 0..ROUNDS {
             if self.outbox().has_ended() {
-                self.stream = None;
+                self.link = None;
                 return Poll::Ready(Ending::cut());
             }
             let mut progress = self.handle(context);
             self.watch_outbox();
             let could_read = self.may_read();
             progress |= self.read(context);
+            self.held.write(OTHERS);
             self.watch_outbox();
             self.write(context);
-            progress |= self.watch_clock(context);
+            progress |= self.watch_clock(context) || !self.held.is_empty();
             progress |= self.may_read() && !could_read;
             if let Some(ending) = self.ending() {
                 return Poll::Ready(ending);
@@ -140,13 +169,14 @@ impl Connection {
         if self.handling.is_some() || self.waiting.is_some() {
             return None;
         }
-        let (info, outcome) = self.ended.take()?;
-        Some(Ending::new(info, outcome).with_error(self.error.take()))
+        let (info, outcome) = *self.ended.take()?;
+        let error = self.error.take().map(|error| *error);
+        Some(Ending::new(info, outcome).with_error(error))
     }
 
     /// Goes to sleep until the outbox has news for us; everything else has our waker already.
     fn sleep(&self, context: &Context<'_>) -> bool {
-        let messages = self.stream.is_some() && !self.is_blocked && self.closing.is_none();
+        let messages = self.link.is_some() && !self.is_blocked && self.closing.is_none();
         let interest = Interest {
             messages,
             close_version: self.close_seen,
@@ -170,19 +200,34 @@ impl Connection {
             if self.refuses_messages() {
                 self.unhandled();
             } else {
-                self.begin_handling(waiting, context);
+                self.begin_handling(*waiting, context);
             }
             // What was not read while it waited says nothing about the peer.
-            self.heartbeat.heard(now());
+            let now = now();
+            self.heartbeat.heard(now);
+            self.patience.forgive_frame(now);
+            self.is_clock_stale = true;
         }
         true
     }
 
     fn begin_handling(&mut self, message: Incoming, context: &mut Context<'_>) {
+        self.received += 1;
+        if !Batch::holds_all() {
+            self.settle_received();
+        }
         let mut dispatch = self.attachment.dispatch(message);
         match Pin::new(&mut dispatch).poll(context) {
             Poll::Pending => self.handling = Some(Box::new(dispatch)),
             Poll::Ready(outcome) => self.handled(outcome),
+        }
+    }
+
+    /// Puts what was received into the metrics, before anything of what it causes is written.
+    fn settle_received(&mut self) {
+        let received = std::mem::take(&mut self.received);
+        if received > 0 {
+            self.metrics().messages_in.inc_by(received);
         }
     }
 
@@ -202,96 +247,8 @@ impl Connection {
     fn handled(&mut self, outcome: Result<(), Panicked>) {
         if outcome.is_err() {
             let Ending { info, error, .. } = Ending::handler_panicked();
-            self.error = error;
+            self.error = error.map(Box::new);
             self.request_close(info, Farewell::Await);
         }
     }
-
-    /// Does what is due and sets the timer for what comes next. Returns whether something was done.
-    fn watch_clock(&mut self, context: &mut Context<'_>) -> bool {
-        let now = now();
-        let done = self.do_due(now);
-        let Some(next) = self.next_due() else {
-            self.timer = None;
-            return done;
-        };
-        let next = tokio::time::Instant::from_std(next);
-        match &mut self.timer {
-            // A timer that rings too early is set anew when it rings: cheaper than at every message.
-            Some(timer) if timer.deadline() <= next && !timer.is_elapsed() => {}
-            Some(timer) => timer.as_mut().reset(next),
-            timer => *timer = Some(Box::pin(tokio::time::sleep_until(next))),
-        }
-        let timer = self.timer.as_mut().expect("it was just set");
-        done || timer.as_mut().poll(context).is_ready()
-    }
-
-    fn do_due(&mut self, now: Instant) -> bool {
-        if self.handler_until.is_some_and(|until| until <= now) {
-            // The server stops and the handler has had its time.
-            if self.handling.take().is_some() {
-                self.attachment.session().hub().tally().count_cut_handler();
-            }
-            self.handler_until = None;
-            self.watch_closing_request();
-            return true;
-        }
-        if self.stream.is_none() {
-            return false;
-        }
-        if let Some(closing) = &self.closing {
-            let Some((info, outcome)) = closing.ending_at(now) else {
-                return false;
-            };
-            self.over(info, outcome);
-            return true;
-        }
-        self.beat(now)
-    }
-
-    fn watch_closing_request(&mut self) {
-        let outbox = self.outbox();
-        outbox.seal();
-        let (request, version) = outbox.close_request();
-        self.close_seen = version;
-        if let Some(request) = request {
-            self.begin_close(request.info, Farewell::Await);
-        }
-    }
-
-    fn beat(&mut self, now: Instant) -> bool {
-        if self.waiting.is_some() {
-            // We do not listen, so silence says nothing.
-            return false;
-        }
-        let config = self.attachment.session().hub().config();
-        match self.heartbeat.due(now, config) {
-            None => return false,
-            Some(Beat::Ping) => self.writer.push_ping(ping_frame()),
-            Some(Beat::NoPong) => {
-                let info = CloseInfo::new(close_code::ABNORMAL, "no pong", ClosedBy::Timeout);
-                self.over(info, Outcome::Left);
-            }
-            Some(Beat::Idle) => {
-                let info = CloseInfo::new(close_code::NORMAL, "idle timeout", ClosedBy::Timeout);
-                self.request_close(info, Farewell::Await);
-            }
-        }
-        true
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        let of_stream = match (&self.stream, &self.closing) {
-            (None, _) => None,
-            (Some(_), Some(closing)) => Some(closing.until()),
-            (Some(_), None) if self.waiting.is_some() => None,
-            (Some(_), None) => self.heartbeat.next(self.config()),
-        };
-        [of_stream, self.handler_until].into_iter().flatten().min()
-    }
-}
-
-/// The time as the runtime has it, which a test or a simulation may move.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::deflate::Compression;
 use crate::encoded::Encoded;
 use crate::outbox::Load;
 
 /// Frames handed to the kernel by one call.
-const SLICES: usize = 64;
+pub(crate) const SLICES: usize = 64;
 /// Bytes taken from the outbox before they are written.
 const BATCH_BYTES: usize = 256 * 1024;
 /// Answers to pings that may wait; RFC 6455 §5.5.3 lets the older ones go unanswered.
@@ -74,8 +75,20 @@ impl Writer {
         }
     }
 
+    /// Whether nothing is under way and a message's frame may be written just as it is.
+    pub(crate) fn is_idle_and_plain(&self) -> bool {
+        self.queue.is_empty() && self.compression.is_none()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Gives back the memory of a burst.
+    pub(crate) fn rest(&mut self) {
+        if self.queue.is_empty() {
+            self.queue.shrink_to_fit();
+        }
     }
 
     /// How much the next batch may take from the outbox.
@@ -86,16 +99,23 @@ impl Writer {
         }
     }
 
-    pub(crate) fn push_message(&mut self, message: &Encoded) {
+    pub(crate) fn push_message(&mut self, message: Encoded) {
+        let length = message.len();
         let rest = match &mut self.compression {
-            None => message.frame().clone(),
-            Some(compression) => compression.frame(message),
+            None => message.into_frame(),
+            Some(compression) => compression.frame(&message),
         };
         self.queue.push_back(Outgoing {
             kind: Kind::Message,
             rest,
-            length: message.len(),
+            length,
         });
+    }
+
+    /// A message of which the first bytes are out already; nothing else may be under way.
+    pub(crate) fn push_begun(&mut self, message: Encoded, written: usize) {
+        self.push_message(message);
+        self.advance(written);
     }
 
     /// Queues the Close behind everything else.
@@ -172,18 +192,34 @@ impl Writer {
         let written = if self.queue.len() == 1 || !stream.is_write_vectored() {
             ready!(stream.poll_write(context, &self.queue[0].rest))?
         } else {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut filled = 0;
-            for (slice, out) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(&out.rest);
-                filled += 1;
-            }
-            ready!(stream.poll_write_vectored(context, &slices[..filled]))?
+            ready!(self.with_slices(|slices| stream.poll_write_vectored(context, slices)))?
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         Poll::Ready(Ok(self.advance(written)))
+    }
+
+    /// The same without a wait, for any thread that may write to the socket.
+    pub(crate) fn try_write(&mut self, socket: &OwnedWriteHalf) -> io::Result<Progress> {
+        let written = match &self.queue.as_slices() {
+            ([only], []) => socket.try_write(&only.rest)?,
+            _ => self.with_slices(|slices| socket.try_write_vectored(slices))?,
+        };
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(self.advance(written))
+    }
+
+    fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut filled = 0;
+        for (slice, out) in slices.iter_mut().zip(&self.queue) {
+            *slice = IoSlice::new(&out.rest);
+            filled += 1;
+        }
+        write(&slices[..filled])
     }
 
     fn advance(&mut self, written: usize) -> Progress {
@@ -207,7 +243,7 @@ impl Writer {
             self.queue.pop_front();
         }
         // A burst must not leave its memory with a session that has fallen silent.
-        if self.queue.is_empty() && self.queue.capacity() > 4 {
+        if self.queue.is_empty() && self.queue.capacity() > SLICES {
             self.queue = VecDeque::new();
         }
         progress
@@ -233,8 +269,8 @@ mod tests {
     #[test]
     fn a_pong_waits_for_the_frame_that_is_begun_and_passes_the_others() {
         let mut writer = Writer::default();
-        writer.push_message(&Encoded::text("aa"));
-        writer.push_message(&Encoded::text("bb"));
+        writer.push_message(Encoded::text("aa"));
+        writer.push_message(Encoded::text("bb"));
         writer.advance(1);
         writer.push_pong(pong_frame(b"1"));
         writer.push_ping(ping_frame());
@@ -258,8 +294,8 @@ mod tests {
     fn messages_count_when_their_last_byte_is_out() {
         let mut writer = Writer::default();
         let (one, two) = (Encoded::text("abc"), Encoded::text("de"));
-        writer.push_message(&one);
-        writer.push_message(&two);
+        writer.push_message(one.clone());
+        writer.push_message(two.clone());
         assert_eq!(writer.advance(4).messages, Load::default());
         assert_eq!(
             writer.advance(4).messages,
@@ -287,7 +323,7 @@ mod tests {
     fn discarding_leaves_control_frames_and_the_begun_frame() {
         let mut writer = Writer::default();
         for text in ["a", "b", "c"] {
-            writer.push_message(&Encoded::text(text));
+            writer.push_message(Encoded::text(text));
         }
         writer.advance(1);
         writer.push_pong(pong_frame(b""));

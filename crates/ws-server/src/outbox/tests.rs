@@ -1,5 +1,6 @@
 //! The bounds and policies of an outbox; no socket, no clock.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -7,6 +8,7 @@ use std::task::{Context, Wake, Waker};
 use proptest::prelude::*;
 
 use super::{Interest, Load, Outbox, OutboxPolicy, SendOutcome, Sent};
+use crate::batch::Hold;
 use crate::close::{CloseInfo, CloseRequest, ClosedBy};
 use crate::config::OutboxConfig;
 use crate::encoded::Encoded;
@@ -35,7 +37,7 @@ fn take_texts(outbox: &Outbox, room: Load) -> Vec<String> {
 }
 
 fn send(outbox: &Outbox, text: &str, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
-    outbox.send(Encoded::text(text), policy, limits)
+    outbox.send(Cow::Owned(Encoded::text(text)), policy, limits, Hold::Never)
 }
 
 #[test]
@@ -55,7 +57,10 @@ fn past_the_count_each_policy_does_what_it_says() {
     for (policy, outcome, lost, left) in rows {
         let outbox = Outbox::new();
         for text in ["a", "b"] {
-            assert_eq!(send(&outbox, text, OutboxPolicy::Close, &limits), Sent::queued(0));
+            assert_eq!(
+                send(&outbox, text, OutboxPolicy::Close, &limits),
+                Sent::new(SendOutcome::Queued, 0)
+            );
         }
         let sent = send(&outbox, "c", policy, &limits);
         assert_eq!((sent.outcome, sent.lost), (outcome, lost), "{policy:?}");
@@ -104,7 +109,10 @@ fn the_newest_of_a_key_replaces_the_waiting_one_and_stands_last() {
         ("volume 1", OutboxPolicy::KeepLatest(2), 0),
         ("price 2", OutboxPolicy::KeepLatest(1), 1),
     ] {
-        assert_eq!(send(&outbox, text, policy, &limits), Sent::queued(lost));
+        assert_eq!(
+            send(&outbox, text, policy, &limits),
+            Sent::new(SendOutcome::Queued, lost)
+        );
     }
     assert_eq!(take_texts(&outbox, ALL), ["chat", "volume 1", "price 2"]);
 }
@@ -122,7 +130,7 @@ fn a_message_in_flight_cannot_be_dropped_yet_the_newest_enters() {
     for (text, lost) in [("old", 0), ("new", 1)] {
         assert_eq!(
             send(&outbox, text, OutboxPolicy::DropOldest, &limits),
-            Sent::queued(lost)
+            Sent::new(SendOutcome::Queued, lost)
         );
     }
     assert_eq!(take_texts(&outbox, ALL), ["new"]);
@@ -257,7 +265,7 @@ proptest! {
                     continue;
                 }
             };
-            lost += outbox.send(Encoded::binary(vec![0; *size]), policy, &limits).lost;
+            lost += outbox.send(Cow::Owned(Encoded::binary(vec![0; *size])), policy, &limits, Hold::Never).lost;
         }
         let undelivered = outbox.end();
         prop_assert!(undelivered <= 5);

@@ -4,7 +4,8 @@ use std::io;
 
 use bytes::BytesMut;
 
-use super::{Connection, now};
+use super::Connection;
+use crate::clock::now;
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
 use crate::closing::{Closing, Farewell};
 use crate::codec::{PeerClose, Violation};
@@ -15,7 +16,8 @@ impl Connection {
     pub(super) fn violated(&mut self, violation: Violation) {
         let Violation { code, rule } = violation;
         let code = u16::from(code);
-        self.error.get_or_insert(SessionError::Protocol { code, rule });
+        self.error
+            .get_or_insert_with(|| Box::new(SessionError::Protocol { code, rule }));
         self.request_close(CloseInfo::new(code, rule, ClosedBy::Error), Farewell::HangUp);
     }
 
@@ -41,10 +43,11 @@ impl Connection {
             return;
         };
         if request.discard {
-            let gone = self.writer.discard();
-            self.attachment.abandoned(gone);
+            let gone = self.outbox().discard();
+            self.metrics().messages_dropped.inc_by(gone.messages as u64);
         }
         self.handler_until = request.handler_until.filter(|_| self.handling.is_some());
+        self.is_clock_stale = true;
         if self.handler_until.is_none() {
             self.outbox().seal();
             self.begin_close(request.info, Farewell::Await);
@@ -64,7 +67,9 @@ impl Connection {
 
     pub(super) fn begin_close(&mut self, info: CloseInfo, farewell: Farewell) {
         if self.closing.is_none() && self.ended.is_none() {
-            self.closing = Some(Closing::new(info, farewell, now(), self.config().close_timeout));
+            let closing = Closing::new(info, farewell, now(), self.config().close_timeout);
+            self.closing = Some(Box::new(closing));
+            self.is_clock_stale = true;
             // What waits will not be handled, and must not keep us from reading the peer's answer.
             if self.refuses_messages() && self.waiting.take().is_some() {
                 self.unhandled();
@@ -74,18 +79,35 @@ impl Connection {
 
     /// The connection is over: the stream goes, a handler may run to its end.
     pub(super) fn over(&mut self, info: CloseInfo, outcome: Outcome) {
+        self.end_link(info, outcome, false);
+    }
+
+    /// The peer takes nothing of what is being written, so it cannot be told anything either.
+    pub(super) fn cut_slow(&mut self) {
+        let (info, outcome) = match &self.closing {
+            Some(closing) => closing.ending_without_peer(),
+            None => (
+                CloseInfo::new(close_code::ABNORMAL, "slow", ClosedBy::Slow),
+                Outcome::Cut,
+            ),
+        };
+        self.end_link(info, outcome, true);
+    }
+
+    fn end_link(&mut self, info: CloseInfo, outcome: Outcome, reset: bool) {
         self.attachment
             .session()
             .request_close(CloseRequest::new(info.clone()));
         self.outbox().seal();
         self.close_seen = self.outbox().close_version();
         self.backlog = BytesMut::new();
-        self.ended.get_or_insert((info, outcome));
-        self.stream = None;
+        self.ended.get_or_insert_with(|| Box::new((info, outcome)));
+        self.outbox().hang_up(reset);
+        self.link = None;
     }
 
     pub(super) fn end_of_stream(&mut self) {
-        match self.closing.as_ref().map(Closing::ending_without_peer) {
+        match self.closing.as_deref().map(Closing::ending_without_peer) {
             Some((info, outcome)) => self.over(info, outcome),
             None => self.over(CloseInfo::gone("connection ended"), Outcome::Left),
         }
@@ -101,7 +123,8 @@ impl Connection {
                 | io::ErrorKind::UnexpectedEof
         );
         if !is_ordinary {
-            self.error.get_or_insert(SessionError::Io(error));
+            self.error
+                .get_or_insert_with(|| Box::new(SessionError::Io(error)));
         }
         self.end_of_stream();
     }

@@ -1,23 +1,24 @@
 //! From the socket to the handlers.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 
-use super::{Connection, now};
+use super::Connection;
+use crate::batch::Batch;
+use crate::clock::now;
 use crate::closing::Closing;
-use crate::codec::{Event, pong_frame};
+use crate::codec::{Event, Violation, pong_frame};
 use crate::scratch::with_scratch;
 
-/// Messages handled before what they caused is written.
-const MESSAGES_PER_WRITE: usize = 64;
+/// Messages and control frames handled before what they caused is written.
+const EVENTS_PER_WRITE: usize = 64;
 
 impl Connection {
-    /// A message waits, or the peer does not take what it has caused already.
+    /// Not while a message waits, what was caused is not written yet, or the peer does not take it.
     pub(super) fn may_read(&self) -> bool {
-        self.stream.is_some() && self.waiting.is_none() && !self.is_congested()
+        self.link.is_some() && self.waiting.is_none() && self.held.is_empty() && !self.is_congested()
     }
 
     /// More than half of the outbox waits for a socket that takes nothing: what the peer asks for can wait with it.
@@ -45,11 +46,11 @@ impl Connection {
     }
 
     pub(super) fn read_socket(&mut self, scratch: &mut [u8], context: &mut Context<'_>) -> bool {
-        let Some(stream) = &mut self.stream else {
+        let Some(link) = &mut self.link else {
             return false;
         };
         let mut buffer = ReadBuf::new(scratch);
-        match Pin::new(stream).poll_read(context, &mut buffer) {
+        match link.poll_read(&mut buffer, context) {
             Poll::Pending => return false,
             Poll::Ready(Err(error)) => self.failed(error),
             Poll::Ready(Ok(())) => {
@@ -57,10 +58,13 @@ impl Connection {
                 if length == 0 {
                     self.end_of_stream();
                 } else {
-                    self.heartbeat.heard(now());
+                    let about_now = self.alarm.clock().about_now();
+                    self.heartbeat.heard(about_now);
                     self.metrics().bytes_in.inc_by(length as u64);
                     let used = self.decode(&mut scratch[..length], context);
-                    self.backlog = BytesMut::from(&scratch[used..length]);
+                    if used < length {
+                        self.backlog = BytesMut::from(&scratch[used..length]);
+                    }
                 }
             }
         }
@@ -68,48 +72,84 @@ impl Connection {
     }
 
     /// Decodes and handles until the input is used up or a message has to wait. Returns how much was used.
-    pub(super) fn decode(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
-        let (mut used, mut messages) = (0, 0);
+    fn decode(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
+        let (mut used, mut events) = (0, 0);
         while used < input.len() && self.may_read() {
             match self.decoder.decode(&mut input[used..]) {
                 Ok((taken, event)) => {
                     used += taken;
                     if let Some(event) = event {
+                        if used < input.len() {
+                            Batch::hold_all();
+                        }
                         self.on_event(event, context);
-                        messages += 1;
+                        events += 1;
                     }
                 }
                 Err(violation) => {
                     self.violated(violation);
-                    return input.len();
+                    used = input.len();
                 }
             }
-            if messages == MESSAGES_PER_WRITE {
-                messages = 0;
+            if events == EVENTS_PER_WRITE {
+                events = 0;
                 self.watch_outbox();
                 self.write(context);
             }
         }
+        Batch::hold_repeated();
+        self.settle_received();
+        self.watch_frame(used);
         used
     }
 
-    pub(super) fn on_event(&mut self, event: Event, context: &mut Context<'_>) {
+    /// Minds the time of a frame that is under way after `used` bytes were decoded.
+    fn watch_frame(&mut self, used: usize) {
+        let Some(unfinished) = self.decoder.unfinished() else {
+            return self.patience.frame_finished();
+        };
+        let config = self.attachment.session().hub().config();
+        let is_new = unfinished.read < used as u64;
+        self.is_clock_stale |= self
+            .patience
+            .frame_unfinished(now(), unfinished.length, is_new, config);
+    }
+
+    fn on_event(&mut self, event: Event, context: &mut Context<'_>) {
         match event {
             Event::Message(_) if self.refuses_messages() => self.unhandled(),
-            Event::Message(message) if self.handling.is_some() => self.waiting = Some(message),
+            Event::Message(message) if self.handling.is_some() => self.waiting = Some(Box::new(message)),
             Event::Message(message) => self.begin_handling(message, context),
             Event::Ping(payload) => {
-                let answers = self.config().auto_ping_pong && !self.close_is_queued();
+                let answers = self.bear_control() && self.config().auto_ping_pong && !self.close_is_queued();
                 if answers {
-                    self.writer.push_pong(pong_frame(&payload));
+                    self.outbox().push_pong(pong_frame(&payload));
                 }
             }
-            Event::Pong => {}
+            Event::Pong => self.on_pong(),
             Event::Close(close) => self.peer_closed(close),
         }
     }
 
+    fn on_pong(&mut self) {
+        if !self.heartbeat.awaits_pong() {
+            self.bear_control();
+        } else if let Some(round_trip) = self.heartbeat.answered(now()) {
+            self.metrics().ping_rtt.observe(round_trip.as_secs_f64());
+        }
+    }
+
+    /// Whether one more control frame is borne; pongs that we asked for are.
+    fn bear_control(&mut self) -> bool {
+        let config = self.attachment.session().hub().config();
+        let is_borne = self.patience.control(now(), config);
+        if !is_borne && self.closing.is_none() {
+            self.violated(Violation::policy("too many control frames"));
+        }
+        is_borne
+    }
+
     pub(super) fn close_is_queued(&self) -> bool {
-        self.closing.as_ref().is_some_and(Closing::is_queued)
+        self.closing.as_deref().is_some_and(Closing::is_queued)
     }
 }

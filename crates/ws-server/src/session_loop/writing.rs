@@ -1,78 +1,67 @@
 //! From the outbox to the socket.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use tokio::io::AsyncWrite;
 
-use super::{Connection, now};
+use super::Connection;
+use super::link::Link;
+use crate::clock::now;
+use crate::outbox::WriteEnd;
 
 impl Connection {
+    /// Writes what waits, the Close behind the last of it.
     pub(super) fn write(&mut self, context: &mut Context<'_>) {
-        loop {
-            self.refill();
-            let Some(stream) = &mut self.stream else {
-                return;
-            };
-            if self.writer.is_empty() {
-                break;
-            }
-            match self.writer.poll_write(stream, context) {
-                Poll::Pending => {
-                    self.is_blocked = true;
-                    return;
-                }
-                Poll::Ready(Err(error)) => return self.failed(error),
-                Poll::Ready(Ok(progress)) => {
-                    self.is_blocked = false;
-                    if progress.messages.messages > 0 {
-                        self.attachment.delivered(progress.messages);
-                    }
-                    self.metrics().bytes_out.inc_by(progress.bytes as u64);
-                    if let Some(closing) = &mut self.closing {
-                        closing.moved(now());
-                    }
-                }
-            }
-        }
-        self.is_blocked = false;
-        if let Some(stream) = &mut self.stream {
-            // Streams that buffer (TLS) go on flushing at the next wake-up; a failure shows at the next write.
-            let _ = Pin::new(stream).poll_flush(context);
-        }
-        self.written_all(context);
-    }
-
-    /// Takes what waits in the outbox, and the Close behind the last of it.
-    pub(super) fn refill(&mut self) {
-        if self.close_is_queued() {
-            return;
-        }
         let Self {
-            attachment, writer, ..
+            attachment,
+            link,
+            closing,
+            ..
         } = self;
         let outbox = attachment.session().outbox();
-        outbox.take(writer.room(), |message| writer.push_message(&message));
-        if let Some(closing) = &mut self.closing
-            && outbox.is_empty()
-        {
-            self.writer.push_close(closing.frame());
+        let written = match link {
+            None => return,
+            Some(Link::Tcp(_)) if closing.is_none() && !outbox.has_work() => return,
+            Some(Link::Tcp(_)) => outbox.poll_write(closing.as_deref_mut(), context),
+            Some(Link::Other(stream)) => outbox.poll_write_to(stream, closing.as_deref_mut(), context),
+        };
+        self.metrics().wrote(written.load);
+        let got_on = written.load.bytes > 0;
+        if let Some(closing) = self.closing.as_mut().filter(|_| got_on) {
+            closing.moved(now());
+        }
+        match written.end {
+            WriteEnd::Failed(error) => self.failed(error),
+            WriteEnd::Blocked => {
+                self.is_blocked = true;
+                self.is_clock_stale |= self.patience.stalled(now, got_on);
+            }
+            WriteEnd::Flushed => {
+                self.is_blocked = false;
+                self.patience.flushed();
+                self.written_all(context);
+            }
         }
     }
 
     /// Everything is out; if the Close is among it, the connection ends or waits for the peer.
-    pub(super) fn written_all(&mut self, context: &mut Context<'_>) {
-        let Some(closing) = &mut self.closing else {
+    fn written_all(&mut self, context: &mut Context<'_>) {
+        if let Some(Link::Other(stream)) = &mut self.link {
+            // Streams that buffer (TLS) go on flushing at the next wake-up; a failure shows at the next write.
+            let _ = Pin::new(stream).poll_flush(context);
+        }
+        let Some(closing) = self.closing.as_mut().filter(|closing| closing.is_queued()) else {
             return;
         };
-        if !closing.is_queued() {
-            return;
-        }
-        if closing.sent(now())
-            && let Some(stream) = &mut self.stream
-        {
-            // The FIN tells the peer that nothing follows; for TCP it is done at once.
-            let _ = Pin::new(stream).poll_shutdown(context);
+        if closing.sent(now()) {
+            // The FIN tells the peer that nothing follows.
+            match &mut self.link {
+                Some(Link::Other(stream)) => {
+                    let _ = Pin::new(stream).poll_shutdown(context);
+                }
+                _ => self.attachment.session().outbox().shutdown(context),
+            }
         }
         if let Some((info, outcome)) = closing.ending_when_complete() {
             self.over(info, outcome);

@@ -1,0 +1,293 @@
+//! What an outbox holds, behind its lock.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::sync::Notify;
+
+use super::line::Line;
+use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
+use crate::batch::Hold;
+use crate::close::CloseRequest;
+use crate::closing::Closing;
+use crate::config::{OutboxConfig, or_unlimited};
+use crate::encoded::Encoded;
+use crate::writer::{Progress, SLICES, Writer};
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    /// Taken by the transport and not yet written.
+    pub(super) flight: Load,
+    /// The frames being written to the socket, by whoever holds the lock.
+    pub(super) writer: Writer,
+    pub(super) line: Line,
+    pub(super) close: Option<Box<CloseRequest>>,
+    /// Changes whenever `close` does, so that a transport notices.
+    pub(super) close_version: u8,
+    pub(super) ended: bool,
+    pub(super) sleeper: Option<Sleeper>,
+    /// Rung once nothing is held any more; made by the first who waits.
+    pub(super) drained: Option<Arc<Notify>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) message: Encoded,
+    key: Option<u64>,
+}
+
+/// A transport that waits for something to do.
+#[derive(Debug)]
+pub(super) struct Sleeper {
+    pub(super) waker: Waker,
+    pub(super) wants_messages: bool,
+}
+
+impl State {
+    pub(super) fn held(&self) -> Load {
+        Load {
+            messages: self.queue.len() + self.flight.messages,
+            bytes: self.queued_bytes + self.flight.bytes,
+        }
+    }
+
+    fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
+        let held = self.held();
+        held.messages == 0
+            || (held.messages < or_unlimited(limits.messages)
+                && held.bytes.saturating_add(length) <= or_unlimited(limits.bytes))
+    }
+
+    pub(super) fn accepts(&self) -> bool {
+        !self.ended
+            && self
+                .close
+                .as_ref()
+                .is_none_or(|close| close.handler_until.is_some())
+    }
+
+    /// Makes room for a message as the policy says. Gives the number of messages that were dropped for it, or what
+    /// becomes of the message instead.
+    pub(super) fn make_room(
+        &mut self,
+        length: usize,
+        policy: OutboxPolicy,
+        limits: &OutboxConfig,
+    ) -> Result<u64, Sent> {
+        let mut lost = match policy {
+            OutboxPolicy::KeepLatest(key) => u64::from(self.drop_same(key)),
+            _ => 0,
+        };
+        if self.fits(length, limits) {
+            return Ok(lost);
+        }
+        match policy {
+            OutboxPolicy::Close => Err(Sent {
+                overflowed: true,
+                ..Sent::new(SendOutcome::Closed, 1)
+            }),
+            OutboxPolicy::DropNewest => Err(Sent::new(SendOutcome::Dropped, 1)),
+            OutboxPolicy::DropOldest | OutboxPolicy::KeepLatest(_) => {
+                while !self.fits(length, limits) && self.drop_oldest() {
+                    lost += 1;
+                }
+                Ok(lost)
+            }
+        }
+    }
+
+    /// Writes an admitted message, or queues it for the end of the wake-up or for the transport's task.
+    pub(super) fn pass_on(
+        &mut self,
+        message: Cow<'_, Encoded>,
+        policy: OutboxPolicy,
+        hold: Hold,
+        sent: &mut Sent,
+    ) {
+        let is_clear = self.line.clear().is_some();
+        let holds = is_clear && self.line.holds(hold);
+        if is_clear && !holds && self.queue.is_empty() && self.writer.is_idle_and_plain() {
+            return self.write_at_once(message, policy, sent);
+        }
+        self.push(message.into_owned(), policy);
+        if holds && self.queue.len() < SLICES {
+            sent.to_be_listed = !std::mem::replace(&mut self.line.is_listed, true);
+        } else if is_clear {
+            sent.written = self.flush();
+        }
+    }
+
+    fn write_at_once(&mut self, message: Cow<'_, Encoded>, policy: OutboxPolicy, sent: &mut Sent) {
+        let Some(socket) = self.line.clear() else {
+            return;
+        };
+        let length = message.len();
+        match socket.try_write(message.frame()) {
+            Ok(written) => {
+                sent.written.bytes = written;
+                if written == length {
+                    sent.written.messages = 1;
+                    return;
+                }
+                self.flight.messages += 1;
+                self.flight.bytes += length;
+                self.writer.push_begun(message.into_owned(), written);
+                // The socket took a part, so it takes no more.
+                self.line.is_blocked = true;
+            }
+            Err(error) => {
+                self.push(message.into_owned(), policy);
+                self.line.stopped(error);
+            }
+        }
+    }
+
+    /// Writes what waits for as long as the socket takes it. Tells what is out.
+    pub(super) fn flush(&mut self) -> Load {
+        let mut out = Load::default();
+        loop {
+            self.refill();
+            let Some(socket) = self.line.clear().filter(|_| !self.writer.is_empty()) else {
+                return out;
+            };
+            match self.writer.try_write(socket) {
+                Ok(progress) => {
+                    out.messages += progress.messages.messages;
+                    out.bytes += progress.bytes;
+                    self.progressed(progress);
+                }
+                Err(error) => {
+                    self.line.stopped(error);
+                    return out;
+                }
+            }
+        }
+    }
+
+    /// Moves what waits into the writer, as much as one call can write.
+    pub(super) fn refill(&mut self) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let Self {
+            writer,
+            queue,
+            queued_bytes,
+            flight,
+            ..
+        } = self;
+        let taken = take(queue, writer.room(), |message| writer.push_message(message));
+        *queued_bytes -= taken.bytes;
+        flight.messages += taken.messages;
+        flight.bytes += taken.bytes;
+    }
+
+    /// Fills the writer; the Close of `closing` goes behind the last message.
+    pub(super) fn next_frames(&mut self, closing: Option<&mut Closing>) {
+        let Some(closing) = closing else {
+            return self.refill();
+        };
+        if closing.is_queued() {
+            return;
+        }
+        self.refill();
+        if self.queue.is_empty() {
+            self.writer.push_close(closing.frame());
+        }
+    }
+
+    /// The writer got on.
+    pub(super) fn progressed(&mut self, progress: Progress) {
+        self.written(progress.messages);
+    }
+
+    /// Messages that were taken are out, or given up.
+    pub(super) fn written(&mut self, load: Load) {
+        // After the end nothing is in flight any more, whatever a late transport says.
+        self.flight.messages = self.flight.messages.saturating_sub(load.messages);
+        self.flight.bytes = self.flight.bytes.saturating_sub(load.bytes);
+        self.ring_if_drained();
+    }
+
+    pub(super) fn ring_if_drained(&mut self) {
+        if self.drained.is_some()
+            && (self.ended || self.held().messages == 0)
+            && let Some(drained) = self.drained.take()
+        {
+            drained.notify_waiters();
+        }
+    }
+
+    pub(super) fn take(&mut self, room: Load, give: impl FnMut(Encoded)) {
+        let taken = take(&mut self.queue, room, give);
+        self.queued_bytes -= taken.bytes;
+        self.flight.messages += taken.messages;
+        self.flight.bytes += taken.bytes;
+    }
+
+    fn push(&mut self, message: Encoded, policy: OutboxPolicy) {
+        let key = match policy {
+            OutboxPolicy::KeepLatest(key) => Some(key),
+            _ => None,
+        };
+        self.queued_bytes += message.len();
+        self.queue.push_back(Queued { message, key });
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let oldest = self.queue.pop_front();
+        self.queued_bytes -= oldest.as_ref().map_or(0, |oldest| oldest.message.len());
+        oldest.is_some()
+    }
+
+    fn drop_same(&mut self, key: u64) -> bool {
+        let Some(at) = self.queue.iter().position(|queued| queued.key == Some(key)) else {
+            return false;
+        };
+        let same = self.queue.remove(at).expect("the position was just found");
+        self.queued_bytes -= same.message.len();
+        true
+    }
+
+    pub(super) fn discard(&mut self) -> u64 {
+        self.queued_bytes = 0;
+        std::mem::take(&mut self.queue).len() as u64
+    }
+
+    /// Whether there is something for the transport's task to write, or an error for it to find.
+    pub(super) fn has_work(&self) -> bool {
+        !self.queue.is_empty() || !self.writer.is_empty() || self.line.failed.is_some()
+    }
+
+    pub(super) fn wake_for_message(&mut self) -> Option<Waker> {
+        self.sleeper
+            .take_if(|sleeper| sleeper.wants_messages)
+            .map(|sleeper| sleeper.waker)
+    }
+
+    pub(super) fn wake(&mut self) -> Option<Waker> {
+        self.sleeper.take().map(|sleeper| sleeper.waker)
+    }
+}
+
+/// Takes messages from the front until `room` is used up.
+fn take(queue: &mut VecDeque<Queued>, room: Load, mut give: impl FnMut(Encoded)) -> Load {
+    let mut taken = Load::default();
+    while taken.messages < room.messages && taken.bytes < room.bytes {
+        let Some(queued) = queue.pop_front() else {
+            // A burst must not leave its memory with a session that has fallen silent.
+            if queue.capacity() > SLICES {
+                *queue = VecDeque::new();
+            }
+            break;
+        };
+        taken.messages += 1;
+        taken.bytes += queued.message.len();
+        give(queued.message);
+    }
+    taken
+}

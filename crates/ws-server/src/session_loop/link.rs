@@ -1,0 +1,39 @@
+//! The stream under a connection, as its task sees it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use core_executor::IoStream;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// What the task reads from. Whoever sends may write to a TCP socket, so its other half belongs to the outbox.
+pub(super) enum Link {
+    Tcp(OwnedReadHalf),
+    /// TLS, an HTTP/2 stream, a simulated one: read and written by the task alone.
+    Other(IoStream),
+}
+
+impl Link {
+    pub(super) fn new(stream: IoStream) -> (Self, Option<OwnedWriteHalf>) {
+        match stream {
+            IoStream::Tcp(socket) => {
+                let (read, write) = socket.into_split();
+                (Self::Tcp(read), Some(write))
+            }
+            other => (Self::Other(other), None),
+        }
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        buffer: &mut ReadBuf<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(read) => Pin::new(read).poll_read(context, buffer),
+            Self::Other(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
