@@ -12,7 +12,9 @@ const ROOM: &str = "all";
 /// A server on a thread of its own, and the load that fits it.
 fn against(server: WsServer) -> (RuntimeExecutor, RunningWsServer, Load) {
     let executor = RuntimeExecutor::with_threads(1).expect("a thread can be started");
-    let server = server.start(&executor.spawner()).expect("a free port can be bound");
+    let server = server
+        .start(&executor.spawner())
+        .expect("a free port can be bound");
     let load = Load {
         address: server.local_addr().expect("it has a listener of its own"),
         path: "/".to_owned(),

@@ -7,6 +7,7 @@ A pattern is a case number or a glob on one (`9.*`). `--jobs N` deals the cases 
 The exit code is 0 only when every case was OK (the three that only inform excepted) and closed as it must.
 """
 
+import contextlib
 import fnmatch
 import json
 import os
@@ -143,12 +144,14 @@ def main():
     os.makedirs(out, exist_ok=True)
     cases = choose(patterns or ["*"])
     began = time.monotonic()
-    if role == "client":
-        results = run_as_server(cases, int(target), command)
-    elif jobs > 1:
-        results = deal_out(cases, jobs, sources, target, out)
-    else:
-        results = run_as_client(cases, target)
+    # The suite tells every case on standard output.
+    with open(os.path.join(out, "suite.log"), "w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+        if role == "client":
+            results = run_as_server(cases, int(target), command)
+        elif jobs > 1:
+            results = deal_out(cases, jobs, sources, target, out)
+        else:
+            results = run_as_client(cases, target)
     with open(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
         json.dump(results, file, indent=1)
     return judge(cases, results, time.monotonic() - began)
