@@ -13,7 +13,7 @@ use support::{PATIENCE, Record, TestServer, block_on, config, echo, eventually};
 use ws_server::client::{
     ClientConfig, ClientError, Message, QueueConfig, Reconnect, ReconnectConfig, WsClient,
 };
-use ws_server::{ClosedBy, JsonMessage, Refusal, StopPlan, WsConfig, WsServer};
+use ws_server::{ClosedBy, DeflateConfig, JsonMessage, Refusal, StopPlan, WsConfig, WsServer};
 
 impl TestServer {
     async fn client(&self, config: &ClientConfig) -> WsClient {
@@ -105,6 +105,76 @@ fn headers_and_the_target_reach_the_session() {
     });
     let expected = ("/a/b".to_owned(), Some("c=d".to_owned()), "secret".to_owned());
     assert_eq!(sees.recv_timeout(PATIENCE).unwrap(), expected);
+    server.stop_within(PATIENCE);
+}
+
+#[test]
+fn messages_are_compressed_both_ways_where_both_want_it() {
+    let keeping = DeflateConfig {
+        context_takeover: true,
+        ..DeflateConfig::default()
+    };
+    for (enable_deflate, deflate, offers) in [
+        (true, DeflateConfig::default(), true),
+        (true, keeping, true),
+        (false, keeping, true),
+        (true, keeping, false),
+    ] {
+        let server = TestServer::start(echo(WsConfig {
+            enable_deflate,
+            deflate,
+            ..config()
+        }));
+        let long = "the same again and again, ".repeat(2000);
+        let plain = format!("{long}{long}").len() as f64 * 5.0;
+        patiently(async {
+            let mut client = server
+                .client(&ClientConfig {
+                    enable_deflate: offers,
+                    ..client_config()
+                })
+                .await;
+            assert_eq!(client.uses_deflate(), enable_deflate && offers);
+            for _ in 0..5 {
+                client.send(long.as_str()).await.unwrap();
+                client.send("short").await.unwrap();
+                client.send(long.as_bytes()).await.unwrap();
+                assert_eq!(text(client.receive().await.unwrap()), long);
+                assert_eq!(text(client.receive().await.unwrap()), "short");
+                assert_eq!(
+                    client.receive().await.unwrap(),
+                    Some(Message::binary(long.clone()))
+                );
+            }
+            assert!(client.close(1000, "").await.unwrap().is_clean);
+        });
+        for name in ["ws_bytes_in_total", "ws_bytes_out_total"] {
+            let bytes = support::metric(&server.hub, name);
+            let is_small = bytes < plain / 20.0;
+            assert_eq!(is_small, enable_deflate && offers, "{name}: {bytes} of {plain}");
+        }
+        server.stop_within(PATIENCE);
+    }
+}
+
+#[test]
+fn the_server_takes_the_subprotocol_it_speaks() {
+    let server = TestServer::start(echo(WsConfig {
+        subprotocols: vec!["chat".to_owned()],
+        ..config()
+    }));
+    for (offered, taken) in [
+        (vec!["new", "chat"], Some("chat")),
+        (vec!["new"], None),
+        (vec![], None),
+    ] {
+        let offering = ClientConfig {
+            subprotocols: offered.iter().map(|name| (*name).to_owned()).collect(),
+            ..client_config()
+        };
+        let client = patiently(server.client(&offering));
+        assert_eq!(client.subprotocol(), taken, "{offered:?}");
+    }
     server.stop_within(PATIENCE);
 }
 

@@ -9,7 +9,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use core_executor::{IoStream, ShutdownSignal};
 use tokio::io::{ReadHalf, WriteHalf};
 use tungstenite::protocol::Message;
-use tungstenite::protocol::frame::coding::Data;
 
 use self::step::Step;
 use super::clock::{Clock, Due};
@@ -18,7 +17,9 @@ use super::end::Held;
 use super::error::ClientError;
 use super::output::Output;
 use super::queue::{NotQueued, QueueReceiver, QueueSender};
-use crate::codec::{Decoder, Event, Incoming, Role, data_frame, ping_frame, pong_frame};
+use crate::codec::{Decoder, Event, Incoming, Role, ping_frame, pong_frame};
+use crate::deflate::{Compression, DeflateConfig, Negotiated};
+use crate::encoded::Encoded;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     /// Bytes that were read and not decoded because a message waits.
     input: BytesMut,
     decoder: Decoder,
+    /// Present when the server takes compressed messages.
+    compression: Option<Compression>,
     output: Output,
     /// What the senders want to send.
     to_send: QueueReceiver,
@@ -60,12 +63,13 @@ struct Closing {
 }
 
 impl Connection {
-    /// `early` are bytes that came right behind the handshake.
+    /// `early` are bytes that came right behind the handshake; the queues are what is to be sent and what was
+    /// received.
     pub(super) fn new(
         stream: IoStream,
         early: BytesMut,
-        to_send: QueueReceiver,
-        received: QueueSender,
+        deflate: Option<Negotiated>,
+        (to_send, received): (QueueReceiver, QueueSender),
         config: &ClientConfig,
     ) -> Self {
         let (reader, writer) = tokio::io::split(stream);
@@ -73,7 +77,9 @@ impl Connection {
             reader,
             writer,
             input: early,
-            decoder: Decoder::new(Role::Client, config.limits()),
+            decoder: Decoder::new(Role::Client, config.limits()).with_deflate(deflate.as_ref()),
+            compression: deflate
+                .and_then(|deflate| Compression::new(deflate.outgoing, &DeflateConfig::default())),
             output: Output::default(),
             to_send,
             received,
@@ -166,13 +172,16 @@ impl Connection {
     }
 
     fn push(&mut self, message: &Message) {
-        let (data, body) = match message {
-            Message::Text(text) => (Data::Text, text.as_bytes()),
-            Message::Binary(body) => (Data::Binary, &body[..]),
+        let message = match message {
+            Message::Text(text) => Encoded::text_for_one(text),
+            Message::Binary(body) => Encoded::binary_for_one(body),
             // The senders refuse them.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return,
         };
-        self.output.push_message(&data_frame(data, body).0);
+        match &mut self.compression {
+            Some(compression) => self.output.push_message(&compression.frame(&message)),
+            None => self.output.push_message(message.frame()),
+        }
     }
 
     /// Decodes until the input is used up or a message has to wait.

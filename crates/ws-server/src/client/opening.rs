@@ -13,6 +13,7 @@ use tungstenite::handshake::machine::TryParse;
 use super::config::ClientConfig;
 use super::error::ClientError;
 use super::target::Target;
+use crate::deflate::{Negotiated, OFFER, accept_answer, is_token};
 
 /// Headers that the handshake writes itself, or that would change where its request ends.
 const RESERVED: [HeaderName; 11] = [
@@ -39,12 +40,14 @@ pub(super) struct Opening {
     /// What `Sec-WebSocket-Accept` has to be.
     accept: String,
     subprotocols: Vec<String>,
+    offers_deflate: bool,
 }
 
 /// What both sides agreed on.
 #[derive(Debug)]
 pub(super) struct Agreed {
     pub(super) subprotocol: Option<String>,
+    pub(super) deflate: Option<Negotiated>,
     /// The headers of the answer.
     pub(super) headers: HeaderMap,
 }
@@ -67,6 +70,9 @@ impl Opening {
             let offered = config.subprotocols.join(", ");
             line(&mut request, "Sec-WebSocket-Protocol", offered.as_bytes());
         }
+        if config.enable_deflate {
+            line(&mut request, "Sec-WebSocket-Extensions", OFFER.as_bytes());
+        }
         for (name, value) in &config.headers {
             if RESERVED.contains(name) {
                 return Err(ClientError::ReservedHeader { name: name.clone() });
@@ -78,6 +84,7 @@ impl Opening {
             request,
             accept: derive_accept_key(key.as_bytes()),
             subprotocols: config.subprotocols.clone(),
+            offers_deflate: config.enable_deflate,
         })
     }
 
@@ -108,12 +115,21 @@ impl Opening {
             return Err(wrong("its Sec-WebSocket-Accept does not belong to our key"));
         }
         check_body(&headers)?;
-        // Nothing is offered, so nothing can be agreed on (§9.1).
+        Ok(Agreed {
+            subprotocol: self.subprotocol(&headers)?,
+            deflate: self.deflate(&headers)?,
+            headers,
+        })
+    }
+
+    fn deflate(&self, headers: &HeaderMap) -> Result<Option<Negotiated>, ClientError> {
+        if self.offers_deflate {
+            return accept_answer(headers).map_err(|_| wrong("its extensions do not fit the offer"));
+        }
         if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
             return Err(wrong("it has an extension that was not offered"));
         }
-        let subprotocol = self.subprotocol(&headers)?;
-        Ok(Agreed { subprotocol, headers })
+        Ok(None)
     }
 
     fn subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, ClientError> {
@@ -193,19 +209,11 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 
 fn check_subprotocols(names: &[String]) -> Result<(), ClientError> {
     for (at, name) in names.iter().enumerate() {
-        if !is_token(name) || names[..at].contains(name) {
+        if name.is_empty() || !name.chars().all(is_token) || names[..at].contains(name) {
             return Err(ClientError::BadSubprotocol { name: name.clone() });
         }
     }
     Ok(())
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn line(request: &mut Vec<u8>, name: &str, value: &[u8]) {

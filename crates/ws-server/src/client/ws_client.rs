@@ -112,6 +112,11 @@ impl WsClient {
         self.agreed.subprotocol.as_deref()
     }
 
+    /// Whether permessage-deflate was offered and taken.
+    pub fn uses_deflate(&self) -> bool {
+        self.agreed.deflate.is_some()
+    }
+
     /// The headers of the server's answer to the handshake.
     pub fn response_headers(&self) -> &HeaderMap {
         &self.agreed.headers
@@ -170,12 +175,13 @@ async fn live(
     let (send, to_send) = queue(config.outbox);
     let (received, receive) = queue(config.inbox);
     let (hold, held) = hold();
+    let deflate = agreed.deflate;
     let client = WsClient {
         sender: ClientSender::new(send, hold.clone()),
         receiver: ClientReceiver::new(receive, hold),
         agreed,
     };
-    let connection = Connection::new(stream, early, to_send, received, &config);
+    let connection = Connection::new(stream, early, deflate, (to_send, received), &config);
     // When nobody waits any more, both halves are dropped here and the connection closes at once.
     let _ = answer.send(Ok(client));
     connection.run(held, signal).await;

@@ -151,6 +151,49 @@ fn each_header_of_the_answer_missing_wrong_or_doubled() {
     assert_eq!(rule(&[], &with("Sec-WebSocket-Protocol", &["chat"])), subprotocol);
 }
 
+/// RFC 6455 §9.1, RFC 7692 §5.1 and §7.1.
+#[test]
+fn compression_is_offered_when_asked_for_and_the_answer_has_to_fit() {
+    let offering = ClientConfig {
+        enable_deflate: true,
+        ..ClientConfig::default()
+    };
+    let opening = opening(&offering).unwrap();
+    let request = str::from_utf8(opening.request()).unwrap();
+    let offer = "\r\nSec-WebSocket-Extensions: \
+                 permessage-deflate; client_no_context_takeover; client_max_window_bits\r\n";
+    assert!(request.contains(offer), "{request}");
+    let name = "Sec-WebSocket-Extensions";
+    let deflate = |values: &[&'static str]| opening.check(&with(name, values)).map(|agreed| agreed.deflate);
+    assert_eq!(deflate(&[]).unwrap(), None, "declined");
+    let windows = deflate(&["permessage-deflate; client_max_window_bits=10; server_max_window_bits=9"]);
+    let negotiated = windows.unwrap().unwrap();
+    assert_eq!(
+        (negotiated.outgoing.window_bits, negotiated.incoming.window_bits),
+        (10, 9)
+    );
+    assert!(!negotiated.outgoing.context_takeover && negotiated.incoming.context_takeover);
+    let bad: [&[&'static str]; 10] = [
+        &["x-unknown"],
+        &["permessage-deflate, permessage-deflate"],
+        &["permessage-deflate", "permessage-deflate"],
+        &["permessage-deflate, x-unknown"],
+        &["permessage-deflate; unknown"],
+        &["permessage-deflate; client_max_window_bits"],
+        &["permessage-deflate; server_max_window_bits=7"],
+        &["permessage-deflate; server_max_window_bits=16"],
+        &["permessage-deflate; server_no_context_takeover=1"],
+        &["permessage-deflate;"],
+    ];
+    for values in bad {
+        assert_eq!(
+            deflate(values).unwrap_err().to_string(),
+            "the server's answer to the handshake is wrong: its extensions do not fit the offer",
+            "{values:?}"
+        );
+    }
+}
+
 #[test]
 fn the_subprotocol_is_the_one_that_was_taken() {
     let opening = opening(&config(&["superchat", "chat"], &[])).unwrap();
