@@ -140,7 +140,7 @@ fn stopping_only_the_websocket_server_from_its_own_callback_leaves_http_running(
     let mut client = Client::connect(ws_addr(&runtime), "/");
     client.send("stop");
     let ws = ws_addr(&runtime);
-    let refused = || std::net::TcpStream::connect(ws).is_err();
+    let refused = || TcpStream::connect(ws).is_err();
     let limit = Instant::now() + Duration::from_secs(5);
     while !refused() && Instant::now() < limit {
         std::thread::yield_now();

@@ -268,5 +268,5 @@ fn a_conductor_hears_a_wish_that_came_before_it() {
         executor.shutdown_signal().requested().await;
         heard.send(()).unwrap();
     });
-    hears.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+    hears.recv_timeout(Duration::from_secs(10)).unwrap();
 }
