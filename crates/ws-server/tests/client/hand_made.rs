@@ -1,6 +1,4 @@
 //! What the tests of the client need: an executor for it, and servers made by hand that break what they are told to.
-#![allow(dead_code, reason = "each test binary uses its part of this")]
-#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -10,9 +8,9 @@ use std::time::Duration;
 
 use core_executor::{RuntimeExecutor, Spawner};
 use tungstenite::handshake::derive_accept_key;
-use ws_server::client::{ClientConfig, ClientError, Message, WsClient};
+use ws_server::client::{ClientConfig, ClientError, Closed, Message, WsClient};
 
-use crate::support::{PATIENCE, block_on};
+use crate::support::{PATIENCE, TestServer, block_on};
 
 /// Settings of a test's client: no heartbeat, short farewells.
 pub(crate) fn client_config() -> ClientConfig {
@@ -193,4 +191,45 @@ pub(crate) fn close_payload(code: u16, reason: &str) -> Vec<u8> {
 pub(crate) fn wait_for_end(stream: &mut TcpStream) {
     let mut bytes = [0; 4096];
     while matches!(stream.read(&mut bytes), Ok(1..)) {}
+}
+
+/// An answer with one header more.
+pub(crate) fn with_line(answer: &str, line: &str) -> String {
+    answer.replacen("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"), 1)
+}
+
+/// Connects to a server that plays `play` after its handshake. Gives all the client receives, how that ended, and
+/// the last word.
+pub(crate) fn conversation(
+    config: &ClientConfig,
+    play: impl FnOnce(TcpStream) + Send + 'static,
+) -> (Vec<Message>, Result<(), ClientError>, Closed) {
+    let server = HandMade::after_handshake(play);
+    let executor = executor();
+    let heard = patiently(async {
+        let mut client = server.connect(config, &executor.spawner()).await.unwrap();
+        let mut messages = Vec::new();
+        let outcome = loop {
+            match client.receive().await {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        assert_eq!(client.receive().await.unwrap(), None, "an error comes once");
+        assert!(matches!(client.send("late").await, Err(ClientError::Closed)));
+        (messages, outcome, client.closed().expect("it has ended"))
+    });
+    server.join();
+    heard
+}
+
+impl TestServer {
+    /// A client of our own server.
+    pub(crate) async fn client(&self, config: &ClientConfig) -> WsClient {
+        let url = format!("ws://{}/", self.addr);
+        WsClient::connect(&url, config, &self.executor.spawner())
+            .await
+            .expect("the handshake succeeds")
+    }
 }
