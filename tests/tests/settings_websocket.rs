@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 use workspace_tests::example::{Example, Launch};
 use workspace_tests::http::{self, Answer};
+use workspace_tests::raw::{self, Raw};
 use workspace_tests::ws::Client;
 
 fn lab(settings: &[(&str, &str)]) -> Example {
@@ -231,4 +232,57 @@ fn nesting_of_envelopes() {
     assert!(client.text().starts_with("echo: "), "too deep: a raw message");
     client.send("next");
     assert_eq!(client.text(), "echo: next", "and no envelope");
+}
+
+/// How a session ends after `most` frames of this payload, none of them the last of its message, and after one more.
+fn after_fragments(setting: (&str, &str), payload: &[u8], most: usize) -> (u16, u16) {
+    let lab = lab(&[setting]);
+    let end = |count: usize| {
+        let mut peer = Raw::connect(lab.ws(), "/");
+        peer.frame(0x01, payload);
+        for _ in 1..count {
+            peer.frame(0x00, payload);
+        }
+        peer.frame(raw::CLOSE, &1000_u16.to_be_bytes());
+        peer.closed().0
+    };
+    (end(most), end(most + 1))
+}
+
+#[test]
+fn fragments() {
+    assert_eq!(
+        after_fragments(("WEBSOCKET_MAX_FRAGMENTS", "5"), b"x", 5),
+        (1000, 1008)
+    );
+    assert_eq!(
+        after_fragments(("WEBSOCKET_MAX_FRAGMENTS", "0"), b"x", 2000),
+        (1000, 1000)
+    );
+}
+
+#[test]
+fn empty_fragments() {
+    assert_eq!(
+        after_fragments(("WEBSOCKET_MAX_EMPTY_FRAGMENTS", "3"), b"", 3),
+        (1000, 1008)
+    );
+    assert_eq!(
+        after_fragments(("WEBSOCKET_MAX_EMPTY_FRAGMENTS", "0"), b"", 500),
+        (1000, 1000)
+    );
+}
+
+#[test]
+fn deflate() {
+    for (setting, answered) in [("true", true), ("false", false)] {
+        let lab = lab(&[("WEBSOCKET_ENABLE_DEFLATE", setting)]);
+        let answer = handshake(&lab, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        assert_eq!(answer.status, 101);
+        assert_eq!(
+            answer.header("sec-websocket-extensions").is_some(),
+            answered,
+            "{setting}"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! What a handshake settles, seen from both ends: compression, subprotocol, and who it is that came.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 mod support;
 
 use std::io::Write;
