@@ -122,7 +122,7 @@ fn half_a_frame_and_silence_ends_at_the_frame_limit() {
 #[test]
 fn a_frame_of_one_byte_per_second_ends_at_the_frame_limit() {
     let mut scene = Scene::new(&[("WEBSOCKET_FRAME_TIMEOUT", "3")]);
-    let (raw, session) = scene.attacker();
+    let (mut raw, session) = scene.attacker();
     let mut writer = raw.stream().try_clone().expect("a socket");
     let began = Instant::now();
     let writing = thread::spawn(move || {
@@ -133,13 +133,15 @@ fn a_frame_of_one_byte_per_second_ends_at_the_frame_limit() {
             thread::sleep(Duration::from_secs(1));
         }
     });
-    scene.is_closed("byte by byte", (raw, session), 1008, "error");
+    assert_eq!(raw.closed().0, 1008);
     let took = began.elapsed();
     assert!(
         took > Duration::from_millis(2900) && took < Duration::from_secs(4),
         "{took:?}"
     );
     writing.join().expect("the writer ends");
+    drop(raw);
+    scene.was_closed("byte by byte", session, 1008, "error");
     scene.is_unharmed(&[("policy", 1)]);
 }
 
