@@ -58,6 +58,9 @@
 //!   [`Session::send`] tells what happened, and every lost message is counted in [`WsMetrics`].
 //! - **Strictness.** Frames follow RFC 6455 to the letter; a violation is answered with its close code. A message over
 //!   the size limit is refused before it is buffered.
+//! - **Compression** (permessage-deflate, RFC 7692) with clients that offer it. A message to a room is compressed once
+//!   for each window size, a session keeps nothing for it while it is idle, and the size limit holds for what is
+//!   inflated. [`DeflateConfig`] has the rest; [`Encoded::without_compression`] leaves one message alone.
 //! - **Panics** in a callback end that session with 1011, are counted, and nothing else notices.
 //! - **An end.** [`Hub::stop_async`] asks from anywhere and returns at once; [`RunningWsServer::stop`] flushes, says
 //!   Close, waits for answers, and is back by its deadline.
