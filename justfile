@@ -47,3 +47,7 @@ compare *arguments: peers
     cargo build --release --package benches --bins --package examples --example bench_server
     target/release/compare --ours target/release/examples/bench_server \
         --peers benches/peers/target/release/peers {{ arguments }}
+
+# Fuzz one target (header, codec, handshake, deflate or envelope); wants nightly and `cargo install cargo-fuzz`.
+fuzz target="codec" seconds="60":
+    cargo +nightly fuzz run --fuzz-dir fuzz {{ target }} -- -max_total_time={{ seconds }} -max_len=2048
