@@ -31,8 +31,20 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
                 session.close(1008, error.to_string());
             }
         })
-        .on_message(|session, text| async move { answer(&session, Encoded::text(text)).await })
-        .on_binary(|session, body| async move { answer(&session, Encoded::binary(body)).await });
+        .on_message(|session, text| async move {
+            if is_room(&session) {
+                publish(&session, Encoded::text(text)).await;
+            } else {
+                session.send_text(text);
+            }
+        })
+        .on_binary(|session, body| async move {
+            if is_room(&session) {
+                publish(&session, Encoded::binary(body)).await;
+            } else {
+                session.send_binary(body);
+            }
+        });
     let app = App::new(config.http)
         .route("/plaintext", get(|| async { "Hello, World!" }))
         .route_without_timeout("/slow", get(slow));
@@ -40,12 +52,8 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
     AttachedRuntime::start(app, ws, executor)?.run()
 }
 
-async fn answer(session: &Session, message: Encoded) {
-    if is_room(session) {
-        let _ = session.hub().publish(ROOM, message).await;
-    } else {
-        session.send(message);
-    }
+async fn publish(session: &Session, message: Encoded) {
+    let _ = session.hub().publish(ROOM, message).await;
 }
 
 fn is_room(session: &Session) -> bool {

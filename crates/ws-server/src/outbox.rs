@@ -231,16 +231,23 @@ impl Outbox {
         Written { load, end }
     }
 
-    /// Queues a ping in front of the messages that are not begun.
-    pub(crate) fn push_ping(&self, frame: Bytes) {
-        self.lock().writer.push_ping(frame);
-        self.has_work.store(true, Ordering::Release);
+    /// Writes a ping, or queues it in front of the messages that are not begun. Tells what is out.
+    pub(crate) fn send_ping(&self, frame: Bytes) -> Load {
+        self.send_control(frame, Writer::push_ping)
     }
 
-    /// Queues the answer to a ping in front of the messages that are not begun.
-    pub(crate) fn push_pong(&self, frame: Bytes) {
-        self.lock().writer.push_pong(frame);
-        self.has_work.store(true, Ordering::Release);
+    /// Writes the answer to a ping, or queues it in front of the messages that are not begun. Tells what is out.
+    pub(crate) fn send_pong(&self, frame: Bytes) -> Load {
+        self.send_control(frame, Writer::push_pong)
+    }
+
+    fn send_control(&self, frame: Bytes, push: fn(&mut Writer, Bytes)) -> Load {
+        let mut state = self.lock();
+        let out = state.write_control(frame, push);
+        if state.has_work() {
+            self.has_work.store(true, Ordering::Release);
+        }
+        out
     }
 
     /// Throws away the messages among the frames being written of which nothing is out yet.

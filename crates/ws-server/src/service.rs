@@ -121,13 +121,14 @@ fn remote_addr(parts: &http::request::Parts) -> Option<SocketAddr> {
 async fn carry(on_upgrade: OnUpgrade, attachment: Attachment, deflate: Option<Negotiated>) {
     match until_upgraded(on_upgrade, &attachment).await {
         Some(Ok(upgraded)) => {
-            let session = {
-                // What came early may be a slice of the handshake's whole buffer, so it does not live on.
-                let (stream, early) = IoStream::from_upgraded(upgraded);
-                // Boxed, because the task that waits for the upgrade has no room to spare for what follows it.
-                Box::pin(session_loop::run(stream, &early, attachment, deflate))
+            let Some(spawner) = attachment.session().hub().spawner() else {
+                return;
             };
-            session.await;
+            // What came early may be a slice of the handshake's whole buffer, so it does not live on.
+            let (stream, early) = IoStream::from_upgraded(upgraded);
+            // A task of its own, because this one would keep its room for the handshake as long as the session lives.
+            // Refused only while the executor ends, and then the dropped attachment ends the session.
+            let _ = spawner.spawn_service(session_loop::run(stream, &early, attachment, deflate));
         }
         Some(Err(_)) => {
             let info = CloseInfo::gone("the connection ended during the handshake");

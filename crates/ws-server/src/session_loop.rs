@@ -37,7 +37,7 @@ use crate::registry::{Ending, Outcome};
 /// Rounds of reading, handling and writing before other tasks of the worker get their turn; a round reads 64 KiB.
 const ROUNDS: usize = 2;
 /// Other sessions that are written to in one round.
-const OTHERS: usize = 64;
+const OTHERS: usize = 32;
 
 /// Carries a session over `stream` until both have ended. `early` are bytes that came right behind the handshake.
 pub(crate) fn run(

@@ -118,6 +118,11 @@ impl Writer {
         self.advance(written);
     }
 
+    /// The first bytes of the first frame are out already.
+    pub(crate) fn skip(&mut self, written: usize) {
+        self.advance(written);
+    }
+
     /// Queues the Close behind everything else.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
         self.queue.push_back(Outgoing::new(Kind::Close, frame));

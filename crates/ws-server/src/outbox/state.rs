@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::line::Line;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
-use crate::batch::Hold;
+use crate::batch::{Batch, Hold};
 use crate::close::CloseRequest;
 use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
@@ -144,6 +145,34 @@ impl State {
                 self.line.stopped(error);
             }
         }
+    }
+
+    /// Writes a control frame at once where nothing is under way: an idle session needs no queue for its heartbeat.
+    pub(super) fn write_control(&mut self, frame: Bytes, push: fn(&mut Writer, Bytes)) -> Load {
+        // More events of the same read follow: it goes out with what they cause.
+        let is_idle = !Batch::holds_all() && self.queue.is_empty() && self.writer.is_empty();
+        let outcome = self
+            .line
+            .clear()
+            .filter(|_| is_idle)
+            .map(|socket| socket.try_write(&frame));
+        let (length, mut bytes) = (frame.len(), 0);
+        if !matches!(outcome, Some(Ok(written)) if written == length) {
+            push(&mut self.writer, frame);
+        }
+        match outcome {
+            Some(Ok(written)) => {
+                bytes = written;
+                if written < length {
+                    // A part of it is out, so nothing may come between.
+                    self.writer.skip(written);
+                    self.line.is_blocked = true;
+                }
+            }
+            Some(Err(error)) => self.line.stopped(error),
+            None => {}
+        }
+        Load { messages: 0, bytes }
     }
 
     /// Writes what waits for as long as the socket takes it. Tells what is out.

@@ -123,7 +123,8 @@ impl Connection {
             Event::Ping(payload) => {
                 let answers = self.bear_control() && self.config().auto_ping_pong && !self.close_is_queued();
                 if answers {
-                    self.outbox().push_pong(pong_frame(&payload));
+                    let written = self.outbox().send_pong(pong_frame(&payload));
+                    self.metrics().wrote(written);
                 }
             }
             Event::Pong => self.on_pong(),

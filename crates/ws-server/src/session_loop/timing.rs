@@ -103,7 +103,8 @@ impl Connection {
             None => return false,
             Some(Beat::Ping) => {
                 self.outbox().rest();
-                self.outbox().push_ping(ping_frame());
+                let written = self.outbox().send_ping(ping_frame());
+                self.metrics().wrote(written);
             }
             Some(Beat::NoPong) => {
                 let info = CloseInfo::new(close_code::ABNORMAL, "no pong", ClosedBy::Timeout);

@@ -42,7 +42,11 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) fn start(server: WsServer) -> Self {
-        let executor = RuntimeExecutor::with_threads(2).unwrap();
+        Self::start_on(2, server)
+    }
+
+    pub(crate) fn start_on(threads: usize, server: WsServer) -> Self {
+        let executor = RuntimeExecutor::with_threads(threads).unwrap();
         let running = server.start(&executor.spawner()).unwrap();
         let (hub, addr) = (running.hub(), running.local_addr().unwrap());
         Self {
