@@ -21,8 +21,10 @@ const PATHS: &[(&str, u64, u64)] = &[
     ("echo", 1000, 5000),
     ("echo-16", 200, 1000),
     ("room", 20, 100),
-    ("room-tcp", 20, 100),
     ("parse", 100, 500),
+    ("echo-tcp", 20, 100),
+    ("echo-16-tcp", 10, 50),
+    ("room-tcp", 20, 100),
 ];
 const HEAD: &str = "\
 # User instructions per message, under callgrind, release build with the pinned compiler on x86-64.
@@ -49,13 +51,13 @@ fn run() -> Result<bool, AnyError> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
     let known = fs::read_to_string(&file).unwrap_or_default();
     let mut out = io::stdout().lock();
-    writeln!(out, "{:<10}{:>10}{:>10}{:>9}", "path", "known", "now", "change")?;
+    writeln!(out, "{:<12}{:>10}{:>10}{:>9}", "path", "known", "now", "change")?;
     let (mut counts, mut is_good) = (HEAD.to_owned(), true);
     for (path, short, long) in PATHS {
         let now = per_message(path, *short, *long)?;
         writeln!(counts, "{path} {now:.1}")?;
         let Some(before) = known_count(&known, path) else {
-            writeln!(out, "{path:<10}{:>10}{now:>10.1}", "-")?;
+            writeln!(out, "{path:<12}{:>10}{now:>10.1}", "-")?;
             is_good = false;
             continue;
         };
@@ -64,7 +66,7 @@ fn run() -> Result<bool, AnyError> {
         is_good &= change <= TOLERANCE;
         writeln!(
             out,
-            "{path:<10}{before:>10.1}{now:>10.1}{:>8.1}%{verdict}",
+            "{path:<12}{before:>10.1}{now:>10.1}{:>8.1}%{verdict}",
             change * 100.0
         )?;
     }

@@ -1,7 +1,7 @@
 //! Connections over loopback, server and client on one thread, in turns.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use benches::Template;
 use core_executor::Spawner;
@@ -12,21 +12,77 @@ use crate::AnyError;
 const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// Payload bytes of a message.
-const SIZE: usize = 64;
+const SIZE: usize = 20;
 /// A header without a mask, of a short frame.
 const HEADER: usize = 2;
 
-/// A room of `members`; the first one speaks once a round. Returns the deliveries.
+/// What the clients do in a round.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Talk {
+    /// Each of so many clients sends so many messages and hears them.
+    Echo { clients: usize, in_flight: usize },
+    /// The first of so many clients sends one message and all hear it.
+    Room { clients: usize },
+}
+
+impl Talk {
+    fn clients(self) -> usize {
+        match self {
+            Self::Echo { clients, .. } | Self::Room { clients } => clients,
+        }
+    }
+
+    /// Messages a client hears in a round.
+    fn heard(self) -> usize {
+        match self {
+            Self::Echo { in_flight, .. } => in_flight,
+            Self::Room { .. } => 1,
+        }
+    }
+
+    fn speaks(self, client: usize) -> bool {
+        matches!(self, Self::Echo { .. }) || client == 0
+    }
+}
+
+/// Talks for `rounds` rounds. Returns how many messages the clients heard.
 pub(crate) async fn run(
     server: WsServer,
     spawner: &Spawner,
-    members: usize,
+    talk: Talk,
     rounds: u64,
 ) -> Result<u64, AnyError> {
     let running = server.start(spawner)?;
     let address = running.local_addr().ok_or("it has a listener of its own")?;
-    let mut clients = Vec::with_capacity(members);
-    for _ in 0..members {
+    let mut clients = connect(address, talk.clients()).await?;
+    let hub = running.hub();
+    let template = Template::plain(SIZE, false);
+    let mut frames = Vec::new();
+    (0..talk.heard()).for_each(|number| template.write(0, number as u64, &mut frames));
+    let mut buffer = vec![0; 2 * frames.len()];
+    let (heard, mut sent) = (talk.heard() * (HEADER + SIZE), 0);
+    for _ in 0..rounds {
+        for (at, client) in clients.iter_mut().enumerate() {
+            if talk.speaks(at) {
+                client.write_all(&frames)?;
+            }
+        }
+        sent += (talk.clients() * talk.heard()) as u64;
+        while hub.metrics().messages_sent() < sent {
+            tokio::task::yield_now().await;
+        }
+        for client in &mut clients {
+            if read(client, &mut buffer)? != heard {
+                return Err("a client did not hear exactly what it should".into());
+            }
+        }
+    }
+    Ok(sent)
+}
+
+async fn connect(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>, AnyError> {
+    let mut clients = Vec::with_capacity(count);
+    for _ in 0..count {
         let mut client = TcpStream::connect(address)?;
         client.set_nonblocking(true)?;
         client.set_nodelay(true)?;
@@ -37,23 +93,7 @@ pub(crate) async fn run(
         }
         clients.push(client);
     }
-    let hub = running.hub();
-    let template = Template::plain(SIZE, false);
-    let (mut frame, mut buffer) = (Vec::new(), [0; 4 * SIZE]);
-    for round in 0..rounds {
-        frame.clear();
-        template.write(0, round, &mut frame);
-        clients[0].write_all(&frame)?;
-        while hub.metrics().messages_sent() < (round + 1) * members as u64 {
-            tokio::task::yield_now().await;
-        }
-        for client in &mut clients {
-            if read(client, &mut buffer)? != HEADER + SIZE {
-                return Err("a member did not hear exactly one message".into());
-            }
-        }
-    }
-    Ok(rounds * members as u64)
+    Ok(clients)
 }
 
 /// Bytes that were there; 0 when there were none.
