@@ -39,9 +39,11 @@ pub(super) struct Connection {
     /// The message that found no room there; nothing is read until it does.
     waiting: Option<Message>,
     clock: Clock,
+    close_timeout: Duration,
     pong_timeout: Duration,
     write_stall_timeout: Duration,
     closing: Option<Closing>,
+    failing: Option<Failing>,
     error: Option<ClientError>,
     unsent: u64,
     unread: u64,
@@ -49,6 +51,15 @@ pub(super) struct Connection {
     is_mute: bool,
     /// Nothing is left to be done.
     is_over: bool,
+}
+
+/// A connection that will fail when the receiver has handled what came before the violation, so that its answers
+/// are not lost; it is not waited for beyond `until`.
+#[derive(Debug)]
+struct Failing {
+    code: u16,
+    rule: &'static str,
+    until: tokio::time::Instant,
 }
 
 /// A connection on its way to the end.
@@ -85,9 +96,11 @@ impl Connection {
             received,
             waiting: None,
             clock: Clock::new(now(), config),
+            close_timeout: config.close_timeout,
             pong_timeout: config.pong_timeout,
             write_stall_timeout: config.write_stall_timeout,
             closing: None,
+            failing: None,
             error: None,
             unsent: 0,
             unread: 0,
@@ -129,6 +142,7 @@ impl Connection {
                 self.clock.heard();
                 self.decode();
             }
+            Step::CaughtUp => self.fail_now(),
             Step::Asked(ask) => self.begin_close(ask.code, ask.reason),
             Step::Clock => self.do_due(),
             Step::Cut => {
@@ -138,9 +152,9 @@ impl Connection {
         }
     }
 
-    /// A message that waits keeps what is behind it waiting.
+    /// A message that waits keeps what is behind it waiting; behind a violation nothing is read.
     fn may_read(&self) -> bool {
-        self.waiting.is_none()
+        self.waiting.is_none() && self.failing.is_none()
     }
 
     /// Whether our Close is queued, behind which nothing may go.

@@ -1,9 +1,10 @@
 //! A queue of messages that is bounded by their number and by their bytes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tungstenite::protocol::Message;
 
 use super::config::QueueConfig;
@@ -14,12 +15,30 @@ pub(super) fn queue(config: QueueConfig) -> (QueueSender, QueueReceiver) {
     let most_bytes = number(config.bytes);
     let (slots, items) = mpsc::channel(number(config.messages) as usize);
     let bytes = Arc::new(Semaphore::new(most_bytes as usize));
+    let progress = Arc::new(Progress::default());
     let sender = QueueSender {
         slots,
         bytes: bytes.clone(),
         most_bytes,
+        progress: progress.clone(),
     };
-    (sender, QueueReceiver { items, bytes })
+    let receiver = QueueReceiver {
+        items,
+        bytes,
+        taken: 0,
+        progress,
+    };
+    (sender, receiver)
+}
+
+/// How far the receiving end has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Messages that were put in.
+    put: AtomicU64,
+    /// Messages that had been taken out when the receiving end last asked for another.
+    done: AtomicU64,
+    asks: Notify,
 }
 
 #[derive(Debug)]
@@ -35,6 +54,7 @@ pub(super) struct QueueSender {
     slots: mpsc::Sender<Item>,
     bytes: Arc<Semaphore>,
     most_bytes: u32,
+    progress: Arc<Progress>,
 }
 
 /// Why a message did not enter a queue.
@@ -53,11 +73,17 @@ pub(super) struct QueueClosed;
 pub(super) struct Room<'a> {
     slot: mpsc::Permit<'a, Item>,
     bytes: OwnedSemaphorePermit,
+    progress: &'a Progress,
 }
 
 impl Room<'_> {
     pub(super) fn put(self, message: Message) {
-        let Self { slot, bytes } = self;
+        let Self {
+            slot,
+            bytes,
+            progress,
+        } = self;
+        progress.put.fetch_add(1, Ordering::AcqRel);
         slot.send(Item {
             message,
             _bytes: bytes,
@@ -80,14 +106,19 @@ impl QueueSender {
         let Ok(bytes) = self.bytes.clone().try_acquire_many_owned(self.weight(&message)) else {
             return Err(NotQueued::Full(message));
         };
-        let item = Item {
-            message,
-            _bytes: bytes,
+        let slot = match self.slots.try_reserve() {
+            Ok(slot) => slot,
+            Err(TrySendError::Full(())) => return Err(NotQueued::Full(message)),
+            Err(TrySendError::Closed(())) => return Err(NotQueued::Closed),
         };
-        self.slots.try_send(item).map_err(|error| match error {
-            TrySendError::Full(item) => NotQueued::Full(item.message),
-            TrySendError::Closed(_) => NotQueued::Closed,
-        })
+        let progress = &self.progress;
+        Room {
+            slot,
+            bytes,
+            progress,
+        }
+        .put(message);
+        Ok(())
     }
 
     /// Waits for room for `message`. Cancel safe: nothing is kept by a call that does not finish.
@@ -96,7 +127,23 @@ impl QueueSender {
         let bytes = self.bytes.clone().acquire_many_owned(weight).await;
         let bytes = bytes.map_err(|_| QueueClosed)?;
         let slot = self.slots.reserve().await.map_err(|_| QueueClosed)?;
-        Ok(Room { slot, bytes })
+        let progress = &self.progress;
+        Ok(Room {
+            slot,
+            bytes,
+            progress,
+        })
+    }
+
+    /// Waits until the receiving end has taken everything and has come back for more, or is gone. Cancel safe.
+    pub(super) async fn caught_up(&self) {
+        let Progress { put, done, asks } = &*self.progress;
+        while !self.slots.is_closed() && done.load(Ordering::Acquire) != put.load(Ordering::Acquire) {
+            tokio::select! {
+                () = asks.notified() => {}
+                () = self.slots.closed() => {}
+            }
+        }
     }
 }
 
@@ -105,17 +152,26 @@ impl QueueSender {
 pub(super) struct QueueReceiver {
     items: mpsc::Receiver<Item>,
     bytes: Arc<Semaphore>,
+    /// Messages that were taken out.
+    taken: u64,
+    progress: Arc<Progress>,
 }
 
 impl QueueReceiver {
     /// The next message; `None` when there is none and none can come. Cancel safe.
     pub(super) async fn recv(&mut self) -> Option<Message> {
-        self.items.recv().await.map(|item| item.message)
+        self.progress.done.store(self.taken, Ordering::Release);
+        self.progress.asks.notify_one();
+        let item = self.items.recv().await?;
+        self.taken += 1;
+        Some(item.message)
     }
 
     /// A message that waits already.
     pub(super) fn try_recv(&mut self) -> Option<Message> {
-        self.items.try_recv().ok().map(|item| item.message)
+        let item = self.items.try_recv().ok()?;
+        self.taken += 1;
+        Some(item.message)
     }
 
     /// Takes nothing more; what waits stays. Whoever waits for room is told.
@@ -176,6 +232,28 @@ mod tests {
         assert_eq!(receiver.discard(), 2);
         assert!(receiver.is_finished());
         assert!(matches!(sender.try_send(message(0)), Err(NotQueued::Closed)));
+    }
+
+    #[tokio::test]
+    async fn the_receiving_end_has_caught_up_when_it_comes_back_for_more() {
+        let (sender, mut receiver) = queue(config(9, 9));
+        sender.caught_up().await;
+        sender.try_send(message(1)).unwrap();
+        sender.room(&message(1)).await.unwrap().put(message(1));
+        let mut caught_up = Box::pin(sender.caught_up());
+        for _ in 0..2 {
+            assert!(futures_util::poll!(&mut caught_up).is_pending());
+            assert!(receiver.recv().await.is_some());
+        }
+        assert!(
+            futures_util::poll!(&mut caught_up).is_pending(),
+            "the second is being handled"
+        );
+        assert!(futures_util::poll!(Box::pin(receiver.recv())).is_pending());
+        caught_up.await;
+        sender.try_send(message(1)).unwrap();
+        drop(receiver);
+        sender.caught_up().await;
     }
 
     #[tokio::test]

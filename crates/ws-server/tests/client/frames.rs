@@ -252,6 +252,60 @@ fn frames_a_server_may_not_send_are_answered_with_their_code() {
 }
 
 #[test]
+fn answers_to_what_came_before_a_violation_go_out_before_the_close() {
+    let server = HandMade::after_handshake(|mut stream| {
+        let bytes = [
+            server_frame(0x81, b"one"),
+            server_frame(0x81, b"two"),
+            server_frame(0x83, b""),
+        ]
+        .concat();
+        stream.write_all(&bytes).unwrap();
+        for answer in ["one", "two"] {
+            assert_eq!(client_frame(&mut stream), Some((0x81, answer.into())));
+        }
+        assert_eq!(client_close(&mut stream).0, 1002);
+    });
+    let executor = executor();
+    patiently(async {
+        let mut client = server
+            .connect(&client_config(), &executor.spawner())
+            .await
+            .unwrap();
+        while let Ok(Some(message)) = client.receive().await {
+            // Long after the violation was read.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            client.send(message).await.unwrap();
+        }
+        assert_eq!(client.closed().unwrap().code, 1002);
+    });
+    server.join();
+}
+
+#[test]
+fn a_violation_waits_for_a_busy_receiver_no_longer_than_a_close_does() {
+    let server = HandMade::after_handshake(|mut stream| {
+        let bytes = [server_frame(0x81, b"one"), server_frame(0x83, b"")].concat();
+        stream.write_all(&bytes).unwrap();
+        assert_eq!(client_close(&mut stream).0, 1002);
+    });
+    let executor = executor();
+    let client = patiently(server.connect(&client_config(), &executor.spawner())).unwrap();
+    server.join();
+    patiently(async {
+        let mut client = client;
+        assert_eq!(text(client.receive().await.unwrap()), "one");
+        let outcome = client.receive().await;
+        assert!(
+            matches!(outcome, Err(ClientError::Protocol { code: 1002, .. })),
+            "{outcome:?}"
+        );
+    });
+}
+
+#[test]
 fn broken_and_bursting_compression_is_refused() {
     let config = ClientConfig {
         enable_deflate: true,

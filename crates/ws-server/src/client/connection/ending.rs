@@ -1,13 +1,17 @@
 //! The ways a connection ends: asked to, told to, or lost.
 
 use std::io;
+use std::time::Duration;
 
-use super::{Closing, Connection, now};
+use super::{Closing, Connection, Failing, now};
 use crate::client::closed::Closed;
 use crate::client::end::End;
 use crate::client::error::ClientError;
 use crate::close_code;
 use crate::codec::{PeerClose, Violation, close_frame};
+
+/// Longer is nobody waited for; it keeps sums with any setting in range.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Connection {
     /// Closes for our own reasons: what is queued goes out first.
@@ -16,6 +20,7 @@ impl Connection {
             return;
         }
         self.to_send.close();
+        self.failing = None;
         self.closing = Some(Closing {
             frame: Some(close_frame(Some(code), &reason)),
             code,
@@ -55,14 +60,25 @@ impl Connection {
         self.clock.closes(now());
     }
 
-    /// The server broke a rule: the connection fails with its code (RFC 6455 §7.1.7).
+    /// The server broke a rule: the connection fails with its code (RFC 6455 §7.1.7), behind the answers to what
+    /// came before.
     pub(super) fn violated(&mut self, violation: Violation) {
         let Violation { code, rule } = violation;
         let code = u16::from(code);
         self.error.get_or_insert(ClientError::Protocol { code, rule });
-        self.begin_close(code, rule.to_owned());
-        self.stop_sending();
-        self.say_close();
+        if self.closing.is_none() {
+            self.failing = Some(Failing {
+                code,
+                rule,
+                until: tokio::time::Instant::now() + self.close_timeout.min(A_DAY),
+            });
+        }
+    }
+
+    pub(super) fn fail_now(&mut self) {
+        if let Some(Failing { code, rule, .. }) = self.failing.take() {
+            self.begin_close(code, rule.to_owned());
+        }
     }
 
     /// Queues our Close unless it is queued already or cannot be said.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use core_executor::ShutdownSignal;
 use tokio::io::AsyncReadExt;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tungstenite::protocol::Message;
 
 use super::Connection;
@@ -26,6 +26,8 @@ pub(super) enum Step {
     ToSend(Option<Message>),
     /// The message that waited found room, or no receiver.
     Delivered(bool),
+    /// The receiver has handled what came before a violation, or has had its time.
+    CaughtUp,
     /// Somebody wishes to close.
     Asked(Ask),
     /// Something is due.
@@ -45,6 +47,8 @@ impl Connection {
         let listens = self.may_read();
         let takes = self.sends() && !self.to_send.is_finished();
         let writes = !self.output.is_empty();
+        let waits = self.waiting.is_some();
+        let fails_at = self.failing.as_ref().map(|failing| failing.until);
         let is_closing = self.closing.is_some();
         let next = self.clock.next(listens).map(|(_, at)| at.into());
         if let Some(next) = next.filter(|next| timer.deadline() != *next || timer.is_elapsed()) {
@@ -67,11 +71,20 @@ impl Connection {
             read = reader.read_buf(input), if listens => Step::Read(read),
             wrote = output.write(writer), if writes => Step::Wrote(wrote),
             message = to_send.recv(), if takes => Step::ToSend(message),
-            is_read = hand_over(received, waiting), if !listens => Step::Delivered(is_read),
+            is_read = hand_over(received, waiting), if waits => Step::Delivered(is_read),
+            () = catch_up(received, fails_at), if fails_at.is_some() => Step::CaughtUp,
             ask = held.asked(), if !is_closing => Step::Asked(ask),
             () = timer, if next.is_some() => Step::Clock,
             () = signal.requested_now() => Step::Cut,
         }
+    }
+}
+
+/// Waits for the receiver, for so long.
+async fn catch_up(received: &QueueSender, until: Option<Instant>) {
+    if let Some(until) = until {
+        // Both ways it is time.
+        let _ = tokio::time::timeout_at(until, received.caught_up()).await;
     }
 }
 
