@@ -86,9 +86,11 @@ impl Compression {
             return message.frame().clone();
         }
         match &mut self.context {
-            Some(context) => SCRATCH.with_borrow_mut(|scratch| {
-                compress(context, body, &mut scratch.output);
-                finish(message.is_text(), &mut scratch.output)
+            Some(context) => SCRATCH.with_borrow_mut(|Scratch { output, .. }| {
+                compress(context, body, output);
+                let frame = framed(message, output);
+                trim(output);
+                frame
             }),
             None => self
                 .shared_frame(message)
@@ -130,7 +132,10 @@ fn one_shot(message: &Encoded, level: u8, window_bits: u8) -> Option<Bytes> {
         };
         let body = message.body_bytes();
         compress(state, body, output);
-        (output.len() < body.len() + TAIL.len()).then(|| finish(message.is_text(), output))
+        let is_shorter = output.len() < body.len() + TAIL.len();
+        let frame = is_shorter.then(|| framed(message, output));
+        trim(output);
+        frame
     })
 }
 
@@ -151,13 +156,16 @@ fn compress(state: &mut Compress, body: &[u8], output: &mut Vec<u8>) {
     }
 }
 
-fn finish(is_text: bool, output: &mut Vec<u8>) -> Bytes {
+fn framed(message: &Encoded, output: &[u8]) -> Bytes {
     let payload = output.strip_suffix(&TAIL).unwrap_or(output);
-    let frame = compressed_frame(is_text, payload);
+    compressed_frame(message.is_text(), payload)
+}
+
+/// One long message must not leave its memory with the thread.
+fn trim(output: &mut Vec<u8>) {
     if output.capacity() > KEPT_SCRATCH {
         *output = Vec::new();
     }
-    frame
 }
 
 #[cfg(test)]
