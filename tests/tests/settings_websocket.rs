@@ -286,3 +286,54 @@ fn deflate() {
         );
     }
 }
+
+#[test]
+fn frame_time() {
+    let end = |setting: &str| {
+        let lab = lab(&[
+            ("WEBSOCKET_FRAME_TIMEOUT", setting),
+            ("WEBSOCKET_IDLE_TIMEOUT", "3"),
+        ]);
+        let mut peer = Raw::connect(lab.ws(), "/");
+        peer.send(&raw::declared(raw::TEXT, 5));
+        peer.closed().0
+    };
+    assert_eq!(end("1"), 1008, "half a frame, then silence");
+    assert_eq!(end("0"), 1000, "only the idle limit is left");
+}
+
+/// How a session ends that sends this many pings at once and then its Close.
+fn after_pings(settings: &[(&str, &str)], pings: usize) -> u16 {
+    let lab = lab(settings);
+    let mut peer = Raw::connect(lab.ws(), "/");
+    let mut bytes = raw::frame(raw::PING, b"").repeat(pings);
+    bytes.extend(raw::frame(raw::CLOSE, &1000_u16.to_be_bytes()));
+    peer.send(&bytes);
+    peer.closed().0
+}
+
+#[test]
+fn control_frames() {
+    let (rate, burst) = ("WEBSOCKET_CONTROL_RATE", "WEBSOCKET_CONTROL_BURST");
+    assert_eq!(after_pings(&[(rate, "1"), (burst, "20")], 19), 1000);
+    assert_eq!(after_pings(&[(rate, "1"), (burst, "20")], 40), 1008);
+    assert_eq!(
+        after_pings(&[(rate, "0"), (burst, "20")], 400),
+        1000,
+        "no rate, no limit"
+    );
+}
+
+#[test]
+fn write_stall() {
+    let mut lab = lab(&[
+        ("WEBSOCKET_WRITE_STALL_TIMEOUT", "1"),
+        ("WEBSOCKET_OUTBOX_BYTES", "0"),
+        ("WEBSOCKET_OUTBOX_MESSAGES", "0"),
+        ("WEBSOCKET_CLOSE_TIMEOUT", "1"),
+    ]);
+    let mut client = Client::connect(lab.ws(), "/");
+    client.send(r#"{"type":"burst","payload":{"n":400,"size":200000}}"#);
+    let line = lab.wait_for_line(|line| line.contains("ws_close"));
+    assert!(line.contains("by=slow"), "{line}");
+}
