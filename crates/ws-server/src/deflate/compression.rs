@@ -55,7 +55,9 @@ pub(crate) struct Compression {
     window_bits: u8,
     level: u8,
     min_length: usize,
-    /// Present when messages may refer to earlier ones.
+    /// Whether messages may refer to earlier ones.
+    keeps_context: bool,
+    /// What they may refer to, from the first compressed message on.
     context: Option<Compress>,
 }
 
@@ -75,7 +77,8 @@ impl Compression {
             window_bits,
             level,
             min_length: config.min_length.max(1),
-            context: context_takeover.then(|| compressor(level, window_bits)),
+            keeps_context: context_takeover,
+            context: None,
         })
     }
 
@@ -85,17 +88,23 @@ impl Compression {
         if body.len() < self.min_length || !message.may_be_compressed() {
             return message.frame().clone();
         }
-        match &mut self.context {
-            Some(context) => SCRATCH.with_borrow_mut(|Scratch { output, .. }| {
-                compress(context, body, output);
-                let frame = framed(message, output);
-                trim(output);
-                frame
-            }),
-            None => self
-                .shared_frame(message)
-                .unwrap_or_else(|| message.frame().clone()),
+        if self.keeps_context {
+            self.frame_in_context(message)
+        } else {
+            self.shared_frame(message)
+                .unwrap_or_else(|| message.frame().clone())
         }
+    }
+
+    fn frame_in_context(&mut self, message: &Encoded) -> Bytes {
+        let (level, window_bits) = (self.level, self.window_bits);
+        let context = self.context.get_or_insert_with(|| compressor(level, window_bits));
+        SCRATCH.with_borrow_mut(|Scratch { output, .. }| {
+            compress(context, message.body_bytes(), output);
+            let frame = framed(message, output);
+            trim(output);
+            frame
+        })
     }
 
     fn shared_frame(&self, message: &Encoded) -> Option<Bytes> {

@@ -101,6 +101,11 @@ fn clones_are_compressed_once_for_each_window() {
 fn a_context_makes_the_second_message_smaller() {
     let mut own = compression(true, 15);
     let message = Encoded::text(chat(1));
+    own.frame(&Encoded::text("short"));
+    assert!(
+        own.context.is_none(),
+        "a session that compresses nothing keeps no compressor"
+    );
     let (first, second) = (own.frame(&message), own.frame(&message));
     assert!(second.len() * 3 < first.len(), "{} {}", first.len(), second.len());
 }
