@@ -1,5 +1,6 @@
 //! A panic in each callback: the session or the handshake of its own gets 1011 or 500, it is counted once, and
 //! nobody else notices.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod support;
 

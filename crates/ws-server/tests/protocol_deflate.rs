@@ -1,4 +1,5 @@
 //! permessage-deflate (RFC 7692) as tables: what is agreed on, what is declined, and what breaks its rules.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod support;
 

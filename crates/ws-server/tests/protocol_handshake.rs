@@ -1,4 +1,5 @@
 //! Bad handshakes as a table: each breach of RFC 6455 §4.2.1 and RFC 9112 with the status it is answered with.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! One session and very many rooms: bounded by default, never slow, and nothing is left when it goes.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Texts that are not UTF-8 fail at the byte that says so: whole, in fragments, in frames that never end.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod support;
 

@@ -40,7 +40,7 @@ fn a_compression_bomb_ends_at_the_limit_of_what_it_becomes() {
     strikes(&mut scene, &bomb(1));
     let grown = scene.growth(|scene| strikes(scene, &large));
     assert!(grown < 1024, "{grown} KiB");
-    scene.is_unharmed(&[("size", 8)]);
+    scene.ends_unharmed(&[("size", 8)]);
 }
 
 /// A text and a binary message, each in fragments and as one frame.

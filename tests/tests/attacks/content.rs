@@ -1,11 +1,11 @@
 //! Lawful frames with hostile content: JSON, names of rooms, requests that make handlers panic.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::thread;
 
 use crate::scene::Scene;
 use workspace_tests::http;
-use workspace_tests::raw::{CLOSE, TEXT, frame};
+use workspace_tests::raw::{CLOSE, TEXT, frame, handshake};
 
 #[test]
 fn json_of_any_shape_is_a_raw_message_or_an_envelope_and_never_the_end_of_the_process() {
@@ -75,7 +75,7 @@ fn json_of_any_shape_is_a_raw_message_or_an_envelope_and_never_the_end_of_the_pr
         assert_eq!(raw.text(), "pong", "{name}");
     }
     drop(raw);
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn the_same_shapes_over_http_get_400_and_numbers_stay_as_they_are() {
     assert_eq!(http::post(api, "/ws/send", &body).status, 202);
     let polled = http::get(api, "/ws/poll?session_id=lp-exact");
     assert!(polled.text().contains(exact), "{}", polled.text());
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_handler_that_panics_ends_its_own_session_with_1011_and_nothing_else() {
         assert_eq!(scene.lab.event("handler_panics"), number);
         assert_eq!(scene.lab.metric("ws_panics_total"), number as f64);
     }
-    scene.is_unharmed(&[("panic", 20)]);
+    scene.ends_unharmed(&[("panic", 20)]);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn twenty_thousand_joins_and_names_of_any_bytes_leave_nothing_behind() {
     workspace_tests::observe::until("the room is gone with its member", || {
         scene.lab.metric("ws_rooms_active") == 0.0
     });
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }
 
 /// Names no two of which are the same: control characters, quotes, long ones, other scripts.
@@ -158,4 +158,41 @@ fn name(number: u32) -> String {
         3 => format!("комната {number} 🦀"),
         _ => format!("room-{number}"),
     }
+}
+
+#[test]
+fn control_characters_of_a_peer_reach_no_log_line() {
+    let mut scene = Scene::new(&[("RUST_LOG", "trace"), ("LOGGING_ASYNC", "false")]);
+    let bad = [
+        "GET /%1b%0d%0aEV\u{1b}[2J HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        "\u{1b}]0;title\u{7} / HTTP/1.1\r\n\r\n".to_owned(),
+        handshake("/", "Origin: \u{1b}[2J\r\nCookie: \u{1b}[31m\r\n"),
+    ];
+    for request in &bad {
+        let mut stream = http::connect(scene.lab.ws());
+        stream.write_all(request.as_bytes()).expect("sent");
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    let (mut raw, session) = scene.attacker();
+    raw.frame(TEXT, "\u{1b}[2J\r\nEV 1.0 forged".as_bytes());
+    raw.text();
+    raw.frame(
+        TEXT,
+        "{\"type\":\"\\u001b[2J\\nEV 1.0 forged\",\"room\":\"\\r\\nEV 1.0 forged\"}".as_bytes(),
+    );
+    raw.text();
+    raw.frame(0x83, b"");
+    let mut closing = vec![3, 0xe8];
+    closing.extend_from_slice("\u{1b}[2J\r\nEV 1.0 forged".as_bytes());
+    scene.is_closed("a reserved opcode", (raw, session), 1002, "error");
+    let (mut raw, session) = scene.attacker();
+    raw.frame(CLOSE, &closing);
+    scene.is_closed("a forging reason", (raw, session), 1000, "peer");
+    let lines = scene.lab.all_lines();
+    for line in &lines {
+        assert!(!line.contains('\u{1b}') && !line.contains('\u{7}'), "{line:?}");
+        assert!(!line.starts_with("EV 1.0 "), "{line:?}");
+    }
+    assert!(lines.len() > 20, "the log is on");
+    scene.ends_unharmed(&[("protocol", 1)]);
 }

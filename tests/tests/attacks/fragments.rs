@@ -38,7 +38,7 @@ fn two_hundred_thousand_one_byte_fragments_end_at_the_1025th() {
         scene.is_closed("the 1025th, though it is the last", (raw, session), 1008, "error");
     });
     assert!(grown < 1024, "{grown} KiB");
-    scene.is_unharmed(&[("policy", 2)]);
+    scene.ends_unharmed(&[("policy", 2)]);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_million_empty_fragments_end_at_the_17th() {
         scene.is_closed("the 17th", (raw, session), 1008, "error");
     });
     assert!(grown < 1024, "{grown} KiB");
-    scene.is_unharmed(&[("policy", 2)]);
+    scene.ends_unharmed(&[("policy", 2)]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_message_in_fragments_ends_as_soon_as_its_sum_passes_the_limit() {
         floods(scene, "16 MB", endless, 1009);
     });
     assert!(grown < 1024, "{grown} KiB");
-    scene.is_unharmed(&[("size", 2)]);
+    scene.ends_unharmed(&[("size", 2)]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn half_a_frame_and_silence_ends_at_the_frame_limit() {
             "{name}: {took:?}"
         );
     }
-    scene.is_unharmed(&[("policy", 6)]);
+    scene.ends_unharmed(&[("policy", 6)]);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_frame_of_one_byte_per_second_ends_at_the_frame_limit() {
     writing.join().expect("the writer ends");
     drop(raw);
     scene.was_closed("byte by byte", session, 1008, "error");
-    scene.is_unharmed(&[("policy", 1)]);
+    scene.ends_unharmed(&[("policy", 1)]);
 }
 
 /// The limit is for each 64 KiB of a frame, and there is none between frames.
@@ -164,7 +164,7 @@ fn slow_but_lawful_senders_are_served() {
     raw.send(&frame(0x80, b" two"));
     assert_eq!(raw.text(), "echo: one two");
     drop(raw);
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }
 
 /// A binary message that nobody handles costs nothing either.
@@ -181,5 +181,5 @@ fn messages_without_a_handler_are_read_and_forgotten() {
     });
     assert!(grown < 1024, "{grown} KiB");
     drop(raw);
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }

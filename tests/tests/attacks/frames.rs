@@ -46,7 +46,7 @@ fn rules_of_frames_are_answered_with_1002_and_nothing_is_delivered_behind() {
         0,
         "nothing was delivered behind"
     );
-    scene.is_unharmed(&[("protocol", count)]);
+    scene.ends_unharmed(&[("protocol", count)]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn close_codes_are_told_apart() {
         0,
         "nothing is delivered after a Close"
     );
-    scene.is_unharmed(&[("protocol", unlawful.len() as u64), ("text", 3)]);
+    scene.ends_unharmed(&[("protocol", unlawful.len() as u64), ("text", 3)]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn invalid_utf_8_is_answered_with_1007_at_the_byte() {
     // The frame says 60 000 bytes, one is bad, and no more come.
     let unfinished = [declared(TEXT, 60_000), vec![0xff ^ 0x37]].concat();
     scene.breaks("inside a frame that never ends", &unfinished, 1007);
-    scene.is_unharmed(&[("text", 17)]);
+    scene.ends_unharmed(&[("text", 17)]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn declared_lengths_are_refused_before_a_byte_of_them_is_awaited() {
         }
     });
     assert!(grown < 256, "132 headers took {grown} KiB");
-    scene.is_unharmed(&[("size", 43 * 3), ("protocol", 3)]);
+    scene.ends_unharmed(&[("size", 43 * 3), ("protocol", 3)]);
 }
 
 #[test]
@@ -163,5 +163,5 @@ fn segments_of_any_size_are_lawful() {
     }
     assert_eq!(raw.text(), format!("echo: {text}"), "byte by byte");
     drop(raw);
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }

@@ -51,7 +51,7 @@ fn pages_of_others_open_no_session_and_post_nothing() {
     let refused = scene.lab.metric("ws_handshakes_refused_total{status=\"403\"}");
     assert_eq!(refused, foreign.len() as f64);
     // The three sessions of this page's own host are known to the scene as well.
-    scene.with_sessions(3).is_unharmed(&[]);
+    scene.with_sessions(3).ends_unharmed(&[]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn bad_handshakes_are_refused_and_counted() {
         let name = format!("ws_handshakes_refused_total{{status=\"{status}\"}}");
         assert_eq!(scene.lab.metric(&name), count, "{status}");
     }
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_frame_right_behind_the_handshake_is_delivered_and_one_behind_a_refused_one_
         answer.push(byte[0]);
     }
     drop(early);
-    scene.with_sessions(1).is_unharmed(&[]);
+    scene.with_sessions(1).ends_unharmed(&[]);
 }
 
 #[test]
@@ -164,5 +164,5 @@ fn a_handshake_of_one_byte_per_second_ends_at_the_limit() {
     );
     drop(slow);
     writing.join().expect("the writer ends");
-    scene.is_unharmed(&[]);
+    scene.ends_unharmed(&[]);
 }

@@ -122,7 +122,7 @@ impl Scene {
 
     /// The neighbour, newcomers, counters and labels are as they should be after these failures, and the process
     /// ends as if nothing had happened: one open and one close for each session, exit code 0.
-    pub(crate) fn is_unharmed(mut self, failures: &[(&str, u64)]) {
+    pub(crate) fn ends_unharmed(mut self, failures: &[(&str, u64)]) {
         self.neighbour_is_served();
         let (mut late, _) = self.attacker();
         late.frame(TEXT, b"me too");

@@ -41,7 +41,7 @@ fn a_ping_flood_ends_past_the_budget_whether_its_answers_are_read_or_not() {
         }
     });
     assert!(grown < 1024, "{grown} KiB");
-    scene.is_unharmed(&[("policy", 2)]);
+    scene.ends_unharmed(&[("policy", 2)]);
 }
 
 /// The pongs up to the Close, and its code.
@@ -81,7 +81,7 @@ fn pongs_nobody_asked_for_count_as_well_and_a_lawful_rate_goes_on_for_ever() {
         assert_eq!(raw.read_frame(), Some((PONG, Vec::new())), "a lawful rate");
     }
     drop(raw);
-    scene.is_unharmed(&[("policy", 2)]);
+    scene.ends_unharmed(&[("policy", 2)]);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_slow_reader_gets_1013_at_its_outbox_limit_and_every_message_is_counted() {
         sent + received,
         "what the neighbour and the slow reader got"
     );
-    scene.is_unharmed(&[("slow", 1)]);
+    scene.ends_unharmed(&[("slow", 1)]);
 }
 
 fn losses(scene: &Scene) -> Vec<f64> {
@@ -162,5 +162,5 @@ fn a_reader_that_stops_is_gone_within_the_stall_limit_even_if_its_close_cannot_b
     assert_eq!(line.by, "slow");
     assert!([1006, 1013].contains(&line.code), "{line:?}");
     drop(stopped);
-    scene.is_unharmed(&[("slow", 1)]);
+    scene.ends_unharmed(&[("slow", 1)]);
 }
