@@ -113,7 +113,10 @@ impl Decoder {
         if self.done {
             return Ok((input.len(), None));
         }
-        let outcome = self.advance(input);
+        let outcome = match self.short_message(input) {
+            Some(message) => message.map(|(used, message)| (used, Some(Event::Message(message)))),
+            None => self.advance(input),
+        };
         if matches!(outcome, Err(_) | Ok((_, Some(Event::Close(_))))) {
             self.finish();
         }
@@ -141,6 +144,26 @@ impl Decoder {
         self.message = None;
         self.inflater = None;
         self.control = Vec::new();
+    }
+
+    /// Nearly all there is: a short message, whole in the input, while nothing else is under way. Everything else is
+    /// left to the general way, which would come to the same.
+    fn short_message(&self, input: &mut [u8]) -> Option<Result<(usize, Incoming), Violation>> {
+        let [first @ (0x81 | 0x82), second, a, b, c, d, ..] = *input else {
+            return None;
+        };
+        let length = usize::from(second ^ 0x80);
+        let is_plain = self.role == Role::Server
+            && self.head_len == 0
+            && self.frame.is_none()
+            && self.message.is_none()
+            && length <= MAX_CONTROL as usize
+            && length as u64 <= self.limits.message;
+        let end = 6 + length;
+        let payload = input.get_mut(6..end).filter(|_| is_plain)?;
+        unmask(payload, [a, b, c, d], 0);
+        let data = if first == 0x81 { Data::Text } else { Data::Binary };
+        Some(whole_message(data, payload).map(|message| (end, message)))
     }
 
     fn advance(&mut self, input: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {

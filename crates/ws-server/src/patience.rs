@@ -86,6 +86,11 @@ impl Patience {
         used_up.saturating_duration_since(now) <= each.saturating_mul(config.control_burst)
     }
 
+    /// Whether it is as good as new.
+    pub(crate) fn is_at_rest(&self, now: Instant) -> bool {
+        self.frame.is_none() && self.stalled.is_none() && self.control.is_none_or(|used_up| used_up <= now)
+    }
+
     /// The limit that is reached at `now`.
     pub(crate) fn exhausted(&self, now: Instant, config: &WsConfig) -> Option<Exhausted> {
         let reached = |due: Option<Instant>| due.is_some_and(|due| due <= now);

@@ -14,6 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub struct Peer {
     remote_addr: Option<SocketAddr>,
     target: Box<str>,
+    /// Bytes of `target` before the query: handlers ask for the path of every message.
+    path_len: u32,
     /// `name:value` lines; neither a name nor a value can contain a line feed.
     headers: Box<[u8]>,
     subprotocol: Option<Box<str>>,
@@ -35,6 +37,7 @@ impl Peer {
         Self {
             remote_addr,
             target: target.into(),
+            path_len: u32::try_from(target.find('?').unwrap_or(target.len())).unwrap_or(u32::MAX),
             headers: lines.into(),
             subprotocol: None,
         }
@@ -60,9 +63,7 @@ impl Peer {
 
     /// The path of the request, undecoded.
     pub fn path(&self) -> &str {
-        self.target
-            .split_once('?')
-            .map_or(&*self.target, |(path, _)| path)
+        self.target.get(..self.path_len as usize).unwrap_or(&self.target)
     }
 
     /// The query of the request, undecoded, without the question mark.

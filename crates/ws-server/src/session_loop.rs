@@ -62,7 +62,7 @@ struct Connection {
     link: Option<Link>,
     decoder: Decoder,
     /// Bytes that were read and not decoded because a message waits.
-    backlog: BytesMut,
+    backlog: Option<Box<BytesMut>>,
     /// The message whose handlers run.
     handling: Option<Box<Dispatch>>,
     /// The message that waits for them.
@@ -74,7 +74,8 @@ struct Connection {
     /// The socket took no more bytes at the last try.
     is_blocked: bool,
     heartbeat: Heartbeat,
-    patience: Patience,
+    /// Absent while the peer does nothing that tries it.
+    patience: Option<Box<Patience>>,
     alarm: Alarm,
     /// When the alarm rings.
     alarm_at: Option<Tick>,
@@ -101,14 +102,14 @@ impl Connection {
         Self {
             link: Some(link),
             decoder,
-            backlog: BytesMut::from(early),
+            backlog: (!early.is_empty()).then(|| Box::new(BytesMut::from(early))),
             handling: None,
             waiting: None,
             received: 0,
             held: Held::default(),
             is_blocked: false,
             heartbeat: Heartbeat::new(now()),
-            patience: Patience::default(),
+            patience: None,
             alarm,
             alarm_at: None,
             is_clock_stale: true,
@@ -205,7 +206,9 @@ impl Connection {
             // What was not read while it waited says nothing about the peer.
             let now = now();
             self.heartbeat.heard(now);
-            self.patience.forgive_frame(now);
+            if let Some(patience) = &mut self.patience {
+                patience.forgive_frame(now);
+            }
             self.is_clock_stale = true;
         }
         true

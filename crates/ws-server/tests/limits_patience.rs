@@ -89,9 +89,12 @@ fn a_peer_that_takes_a_little_now_and_then_is_not_cut() {
     let mut slow = server.raw();
     eventually("open", || server.hub.sessions() == 1);
     let sent = 400;
-    for _ in 0..sent {
-        support::block_on(server.hub.broadcast(Encoded::binary(vec![1; 100_000]))).unwrap();
-    }
+    let hub = server.hub.clone();
+    let sending = std::thread::spawn(move || {
+        for _ in 0..sent {
+            support::block_on(hub.broadcast(Encoded::binary(vec![1; 100_000]))).unwrap();
+        }
+    });
     let start = Instant::now();
     for number in 0..sent {
         // About three limits in all.
@@ -99,6 +102,7 @@ fn a_peer_that_takes_a_little_now_and_then_is_not_cut() {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         assert!(read_frame(&mut slow).is_some(), "message {number}");
     }
+    sending.join().unwrap();
     assert_eq!(server.hub.sessions(), 1);
 }
 

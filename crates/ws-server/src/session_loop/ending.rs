@@ -2,8 +2,6 @@
 
 use std::io;
 
-use bytes::BytesMut;
-
 use super::Connection;
 use crate::clock::now;
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
@@ -100,7 +98,7 @@ impl Connection {
             .request_close(CloseRequest::new(info.clone()));
         self.outbox().seal();
         self.close_seen = self.outbox().close_version();
-        self.backlog = BytesMut::new();
+        self.backlog = None;
         self.ended.get_or_insert_with(|| Box::new((info, outcome)));
         self.outbox().hang_up(reset);
         self.link = None;

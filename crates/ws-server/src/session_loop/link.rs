@@ -12,7 +12,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 pub(super) enum Link {
     Tcp(OwnedReadHalf),
     /// TLS, an HTTP/2 stream, a simulated one: read and written by the task alone.
-    Other(IoStream),
+    /// Boxed, because a TCP connection should not keep room for it.
+    Other(Box<IoStream>),
 }
 
 impl Link {
@@ -22,7 +23,7 @@ impl Link {
                 let (read, write) = socket.into_split();
                 (Self::Tcp(read), Some(write))
             }
-            other => (Self::Other(other), None),
+            other => (Self::Other(Box::new(other)), None),
         }
     }
 
@@ -33,7 +34,7 @@ impl Link {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(read) => Pin::new(read).poll_read(context, buffer),
-            Self::Other(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Other(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
         }
     }
 }

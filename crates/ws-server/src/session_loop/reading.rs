@@ -33,12 +33,11 @@ impl Connection {
         if !self.may_read() {
             return false;
         }
-        if !self.backlog.is_empty() {
-            let mut backlog = std::mem::take(&mut self.backlog);
+        if let Some(mut backlog) = self.backlog.take() {
             let used = self.decode(&mut backlog, context);
             if used < backlog.len() {
                 backlog.advance(used);
-                self.backlog = backlog;
+                self.backlog = Some(backlog);
             }
             return true;
         }
@@ -63,7 +62,7 @@ impl Connection {
                     self.metrics().bytes_in.inc_by(length as u64);
                     let used = self.decode(&mut scratch[..length], context);
                     if used < length {
-                        self.backlog = BytesMut::from(&scratch[used..length]);
+                        self.backlog = Some(Box::new(BytesMut::from(&scratch[used..length])));
                     }
                 }
             }
@@ -106,13 +105,17 @@ impl Connection {
     /// Minds the time of a frame that is under way after `used` bytes were decoded.
     fn watch_frame(&mut self, used: usize) {
         let Some(unfinished) = self.decoder.unfinished() else {
-            return self.patience.frame_finished();
+            if let Some(patience) = &mut self.patience {
+                patience.frame_finished();
+            }
+            return;
         };
         let config = self.attachment.session().hub().config();
         let is_new = unfinished.read < used as u64;
-        self.is_clock_stale |= self
-            .patience
-            .frame_unfinished(now(), unfinished.length, is_new, config);
+        self.is_clock_stale |=
+            self.patience
+                .get_or_insert_default()
+                .frame_unfinished(now(), unfinished.length, is_new, config);
     }
 
     fn on_event(&mut self, event: Event, context: &mut Context<'_>) {
@@ -143,7 +146,7 @@ impl Connection {
     /// Whether one more control frame is borne; pongs that we asked for are.
     fn bear_control(&mut self) -> bool {
         let config = self.attachment.session().hub().config();
-        let is_borne = self.patience.control(now(), config);
+        let is_borne = self.patience.get_or_insert_default().control(now(), config);
         if !is_borne && self.closing.is_none() {
             self.violated(Violation::policy("too many control frames"));
         }

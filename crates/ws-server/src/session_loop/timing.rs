@@ -74,19 +74,24 @@ impl Connection {
     }
 
     fn lose_patience(&mut self, now: Instant) -> bool {
-        match self.patience.exhausted(now, self.config()) {
+        let reads = self.closing.is_none() && self.may_read();
+        let config = self.attachment.session().hub().config();
+        let Some(patience) = &mut self.patience else {
+            return false;
+        };
+        match patience.exhausted(now, config) {
             None => false,
             Some(Exhausted::Stalled) => {
                 self.cut_slow();
                 true
             }
-            Some(Exhausted::Frame) if self.closing.is_some() || !self.may_read() => {
+            Some(Exhausted::Frame) if !reads => {
                 // Not the peer's fault, or of no interest any more.
-                self.patience.forgive_frame(now);
+                patience.forgive_frame(now);
                 false
             }
             Some(Exhausted::Frame) => {
-                self.patience.frame_finished();
+                patience.frame_finished();
                 self.violated(Violation::policy("a frame took too long"));
                 true
             }
@@ -102,7 +107,7 @@ impl Connection {
         match self.heartbeat.due(now, config) {
             None => return false,
             Some(Beat::Ping) => {
-                self.outbox().rest();
+                self.rest(now);
                 let written = self.outbox().send_ping(ping_frame());
                 self.metrics().wrote(written);
             }
@@ -118,6 +123,12 @@ impl Connection {
         true
     }
 
+    /// Gives back what a burst has left behind.
+    fn rest(&mut self, now: Instant) {
+        self.outbox().rest();
+        self.patience.take_if(|patience| patience.is_at_rest(now));
+    }
+
     fn next_due(&self) -> Option<Instant> {
         let config = self.config();
         let of_stream = match (&self.link, &self.closing) {
@@ -126,10 +137,11 @@ impl Connection {
             (Some(_), None) if self.waiting.is_some() => None,
             (Some(_), None) => self.heartbeat.next(config),
         };
-        let of_patience = self.link.as_ref().and_then(|_| {
-            self.patience
-                .next(self.closing.is_none() && self.waiting.is_none(), config)
-        });
+        let reads = self.closing.is_none() && self.waiting.is_none();
+        let of_patience = match (&self.link, &self.patience) {
+            (Some(_), Some(patience)) => patience.next(reads, config),
+            _ => None,
+        };
         [of_stream, of_patience, self.handler_until]
             .into_iter()
             .flatten()

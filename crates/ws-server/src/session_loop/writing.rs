@@ -24,7 +24,7 @@ impl Connection {
             None => return,
             Some(Link::Tcp(_)) if closing.is_none() && !outbox.has_work() => return,
             Some(Link::Tcp(_)) => outbox.poll_write(closing.as_deref_mut(), context),
-            Some(Link::Other(stream)) => outbox.poll_write_to(stream, closing.as_deref_mut(), context),
+            Some(Link::Other(stream)) => outbox.poll_write_to(&mut **stream, closing.as_deref_mut(), context),
         };
         self.metrics().wrote(written.load);
         let got_on = written.load.bytes > 0;
@@ -35,11 +35,13 @@ impl Connection {
             WriteEnd::Failed(error) => self.failed(error),
             WriteEnd::Blocked => {
                 self.is_blocked = true;
-                self.is_clock_stale |= self.patience.stalled(now, got_on);
+                self.is_clock_stale |= self.patience.get_or_insert_default().stalled(now, got_on);
             }
             WriteEnd::Flushed => {
                 self.is_blocked = false;
-                self.patience.flushed();
+                if let Some(patience) = &mut self.patience {
+                    patience.flushed();
+                }
                 self.written_all(context);
             }
         }
@@ -49,7 +51,7 @@ impl Connection {
     fn written_all(&mut self, context: &mut Context<'_>) {
         if let Some(Link::Other(stream)) = &mut self.link {
             // Streams that buffer (TLS) go on flushing at the next wake-up; a failure shows at the next write.
-            let _ = Pin::new(stream).poll_flush(context);
+            let _ = Pin::new(&mut **stream).poll_flush(context);
         }
         let Some(closing) = self.closing.as_mut().filter(|closing| closing.is_queued()) else {
             return;
@@ -58,7 +60,7 @@ impl Connection {
             // The FIN tells the peer that nothing follows.
             match &mut self.link {
                 Some(Link::Other(stream)) => {
-                    let _ = Pin::new(stream).poll_shutdown(context);
+                    let _ = Pin::new(&mut **stream).poll_shutdown(context);
                 }
                 _ => self.attachment.session().outbox().shutdown(context),
             }
