@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,47 +14,65 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 #[derive(Clone)]
 pub struct Peer {
     remote_addr: Option<SocketAddr>,
-    target: Box<str>,
-    /// Bytes of `target` before the query: handlers ask for the path of every message.
+    /// Target, then headers as `name:value` lines (neither a name nor a value can contain a line feed), then the
+    /// subprotocol: one block, because every session pays for each.
+    block: Box<[u8]>,
+    /// Bytes of the target before the query: handlers ask for the path of every message.
     path_len: u32,
-    /// `name:value` lines; neither a name nor a value can contain a line feed.
-    headers: Box<[u8]>,
-    subprotocol: Option<Box<str>>,
+    target_len: u32,
+    /// Where the subprotocol begins.
+    headers_end: u32,
 }
 
 impl Peer {
-    /// A peer that asked for `target` (a path and an optional query) with these headers.
+    /// A peer that asked for `target` (a path and an optional query) with these headers. What is longer than 4 GiB is
+    /// taken for empty.
     ///
     /// `Connection`, `Upgrade`, `Sec-WebSocket-Key` and `Sec-WebSocket-Version` are left out: they speak of the
     /// handshake alone.
     pub fn new(remote_addr: Option<SocketAddr>, target: &str, headers: &HeaderMap) -> Self {
-        let mut lines = Vec::new();
+        let mut block = target.as_bytes().to_vec();
         for (name, value) in headers.iter().filter(|(name, _)| !is_of_the_handshake(name)) {
-            lines.extend_from_slice(name.as_str().as_bytes());
-            lines.push(b':');
-            lines.extend_from_slice(value.as_bytes());
-            lines.push(b'\n');
+            block.extend_from_slice(name.as_str().as_bytes());
+            block.push(b':');
+            block.extend_from_slice(value.as_bytes());
+            block.push(b'\n');
         }
+        let length = |length: usize| u32::try_from(length).unwrap_or(0);
         Self {
             remote_addr,
-            target: target.into(),
-            path_len: u32::try_from(target.find('?').unwrap_or(target.len())).unwrap_or(u32::MAX),
-            headers: lines.into(),
-            subprotocol: None,
+            path_len: length(target.find('?').unwrap_or(target.len())),
+            target_len: length(target.len()),
+            headers_end: length(block.len()),
+            block: block.into(),
         }
     }
 
     /// The same with the subprotocol that was agreed on.
     #[must_use]
     pub fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
-        self.subprotocol = subprotocol.map(Into::into);
+        if subprotocol != self.subprotocol() {
+            let mut block = self.block.into_vec();
+            block.truncate(self.headers_end as usize);
+            block.extend_from_slice(subprotocol.unwrap_or_default().as_bytes());
+            self.block = block.into();
+        }
         self
     }
 
     /// The subprotocol that was agreed on (`Sec-WebSocket-Protocol`), one of
     /// [`WsConfig::subprotocols`](crate::WsConfig::subprotocols).
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        let subprotocol = self.text(self.headers_end as usize..self.block.len());
+        (!subprotocol.is_empty()).then_some(subprotocol)
+    }
+
+    /// A part of the block that was text when it came in.
+    fn text(&self, part: Range<usize>) -> &str {
+        self.block
+            .get(part)
+            .and_then(|bytes| str::from_utf8(bytes).ok())
+            .unwrap_or_default()
     }
 
     /// The peer's address, where the transport knows it.
@@ -63,12 +82,13 @@ impl Peer {
 
     /// The path of the request, undecoded.
     pub fn path(&self) -> &str {
-        self.target.get(..self.path_len as usize).unwrap_or(&self.target)
+        self.text(0..self.path_len as usize)
     }
 
     /// The query of the request, undecoded, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        let (path, target) = (self.path_len as usize, self.target_len as usize);
+        (path < target).then(|| self.text(path + 1..target))
     }
 
     /// The first value of a header, if it is there and is UTF-8; names are compared without case.
@@ -95,10 +115,16 @@ impl Peer {
     }
 
     fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.headers.split(|byte| *byte == b'\n').filter_map(|line| {
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            Some((&line[..colon], &line[colon + 1..]))
-        })
+        let headers = self
+            .block
+            .get(self.target_len as usize..self.headers_end as usize);
+        headers
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| {
+                let colon = line.iter().position(|byte| *byte == b':')?;
+                Some((&line[..colon], &line[colon + 1..]))
+            })
     }
 }
 
@@ -144,6 +170,21 @@ mod tests {
         headers.remove("upgrade");
         headers.remove("sec-websocket-key");
         assert_eq!(peer.headers(), headers);
+    }
+
+    #[test]
+    fn a_subprotocol_is_kept_beside_the_rest() {
+        let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("a"))]);
+        let peer = Peer::new(None, "/?q", &headers);
+        assert_eq!(peer.subprotocol(), None);
+        let peer = peer.with_subprotocol(Some("chat"));
+        assert_eq!((peer.path(), peer.query()), ("/", Some("q")));
+        assert_eq!(
+            (peer.subprotocol(), peer.header("host")),
+            (Some("chat"), Some("a"))
+        );
+        assert_eq!(peer.with_subprotocol(None).subprotocol(), None);
+        assert_eq!(Peer::new(None, "/?", &headers).query(), Some(""));
     }
 
     #[test]

@@ -55,7 +55,8 @@ fn a_peer_that_takes_nothing_is_cut_at_the_limit_whatever_its_outbox_holds() {
         let (server, record) = Record::watch(WsServer::new(WsConfig {
             outbox,
             write_stall_timeout: LIMIT,
-            close_timeout: 10 * PATIENCE,
+            // Only waited for when the kernel makes room at the last moment and the Close gets out after all.
+            close_timeout: PATIENCE / 4,
             ..config()
         }));
         let server = TestServer::start(server);
