@@ -148,7 +148,8 @@ fn cannot(server: &str, cell: &Cell) -> bool {
         .iter()
         .any(|(name, mode)| *name == server && *mode == cell.mode);
     let without_room = server.ends_with(BATCHED) && cell.mode != "room";
-    mode || without_room || (cell.is_deflated && NO_DEFLATE.contains(&server))
+    let plain = NO_DEFLATE.contains(&server.trim_end_matches(BATCHED));
+    mode || without_room || (cell.is_deflated && plain)
 }
 
 fn keep(plan: &Plan, server: &str, cell: &Cell, measured: &Measured) -> Result<(), AnyError> {
