@@ -58,7 +58,7 @@ pub(crate) struct Compression {
     /// Whether messages may refer to earlier ones.
     keeps_context: bool,
     /// What they may refer to, from the first compressed message on.
-    context: Option<Compress>,
+    context: Option<Box<Compress>>,
 }
 
 impl Compression {
@@ -98,7 +98,9 @@ impl Compression {
 
     fn frame_in_context(&mut self, message: &Encoded) -> Bytes {
         let (level, window_bits) = (self.level, self.window_bits);
-        let context = self.context.get_or_insert_with(|| compressor(level, window_bits));
+        let context = self
+            .context
+            .get_or_insert_with(|| Box::new(compressor(level, window_bits)));
         SCRATCH.with_borrow_mut(|Scratch { output, .. }| {
             compress(context, message.body_bytes(), output);
             let frame = framed(message, output);

@@ -19,7 +19,8 @@ const BAD_DATA: Violation = Violation::not_utf8("compressed data is broken");
 
 thread_local! {
     static CHUNKS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static IDLE: RefCell<Vec<Decompress>> = const { RefCell::new(Vec::new()) };
+    #[allow(clippy::vec_box, reason = "sessions take them in their boxes")]
+    static IDLE: RefCell<Vec<Box<Decompress>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Inflates the messages of one peer. Between messages it holds a decompressor only when they may refer to each
@@ -27,7 +28,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Inflater {
     keeps_context: bool,
-    state: Option<Decompress>,
+    /// Boxed, because most sessions hold none at any one time.
+    state: Option<Box<Decompress>>,
 }
 
 impl Inflater {
@@ -123,12 +125,12 @@ fn with_chunk<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
     })
 }
 
-fn borrowed() -> Decompress {
+fn borrowed() -> Box<Decompress> {
     IDLE.with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| Decompress::new(false))
+        .unwrap_or_else(|| Box::new(Decompress::new(false)))
 }
 
-fn give_back(mut state: Decompress) {
+fn give_back(mut state: Box<Decompress>) {
     IDLE.with_borrow_mut(|idle| {
         if idle.len() < POOL {
             state.reset(false);
