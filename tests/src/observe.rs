@@ -1,6 +1,7 @@
 //! What can be seen of a running example from outside: its memory, its metrics, its event lines.
 
 use std::fs;
+use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,11 @@ impl Example {
             by: word("by="),
         }
     }
+}
+
+/// Says that a test proves nothing on this machine, past the harness that keeps quiet about tests that pass.
+pub fn skipped(reason: &str) {
+    let _ = writeln!(io::stderr(), "\nSKIPPED: {reason}");
 }
 
 /// Waits until something is true.

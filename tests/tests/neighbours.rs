@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use core_executor::RuntimeExecutor;
 use http::HeaderMap;
 use workspace_tests::example::{Example, Launch};
+use workspace_tests::observe::skipped;
 use workspace_tests::raw::{BINARY, PING, Raw, TEXT, frame};
 use ws_server::{Hub, Peer, TransportKind, WsConfig, WsServer};
 
@@ -49,7 +50,9 @@ fn best_of_three(attempt: impl Fn() -> Result<(), Failure>) {
         }
     }
     assert!(failed.len() < 3, "{failed:#?}, not counted: {spoiled:#?}");
-    eprintln!("SKIPPED: this machine is too busy to measure anything: {spoiled:#?}");
+    skipped(&format!(
+        "this machine is too busy to measure anything: {spoiled:#?}"
+    ));
 }
 
 /// Well-behaved sessions that send bytes built beforehand and compare nothing but time.

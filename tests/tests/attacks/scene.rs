@@ -106,7 +106,9 @@ impl Scene {
         self.lab.forget_peak();
         let before = self.lab.peak_kib();
         attack(self);
-        self.lab.peak_kib().saturating_sub(before)
+        let grown = self.lab.peak_kib().saturating_sub(before);
+        eprintln!("grew by {grown} KiB over {before} KiB");
+        grown
     }
 
     /// The one who must not notice.

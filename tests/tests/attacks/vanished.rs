@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use workspace_tests::example::{Example, Launch};
+use workspace_tests::observe::skipped;
 
 /// Whether this kernel lets an ordinary user make a network of its own.
 fn can_make_networks() -> bool {
@@ -38,7 +39,7 @@ fn inside(lab: &Example, script: &str) -> Child {
 #[test]
 fn a_peer_that_vanished_is_gone_at_ping_and_timeout() {
     if !can_make_networks() {
-        eprintln!("SKIPPED: this kernel forbids networks of one's own, so no peer can vanish");
+        skipped("this kernel forbids networks of one's own, so no peer can vanish");
         return;
     }
     let mut lab = Launch::new("lab")
