@@ -3,12 +3,13 @@
 mod line;
 mod policy;
 mod state;
+mod written;
 
 pub(crate) use policy::{Interest, Load, Sent};
 pub use policy::{OutboxPolicy, SendOutcome};
+pub(crate) use written::{WriteEnd, Written};
 
 use std::borrow::Cow;
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,25 +38,6 @@ pub(crate) struct Outbox {
     close_version: AtomicU8,
     ended: AtomicBool,
     has_work: AtomicBool,
-}
-
-/// What a transport's task achieved by writing.
-#[derive(Debug)]
-pub(crate) struct Written {
-    /// Messages that are out whole, and bytes.
-    pub(crate) load: Load,
-    pub(crate) end: WriteEnd,
-}
-
-/// Why a write came to its end.
-#[derive(Debug)]
-pub(crate) enum WriteEnd {
-    /// Everything is out.
-    Flushed,
-    /// The stream takes no more for now.
-    Blocked,
-    /// The stream failed.
-    Failed(io::Error),
 }
 
 impl Outbox {

@@ -33,9 +33,12 @@ fn numbered(author: usize, number: usize) -> String {
 
 /// Author and number of a text that is whole.
 fn check_numbered(payload: &[u8]) -> (usize, usize) {
-    let text = str::from_utf8(payload).unwrap();
+    let text = str::from_utf8(payload).expect("a text");
     let mut words = text.split(' ');
-    let mut next = || words.next().unwrap().parse::<usize>().unwrap();
+    let mut next = || {
+        let word = words.next().expect("a word");
+        word.parse::<usize>().expect("a number")
+    };
     let (author, number) = (next(), next());
     assert_eq!(text, numbered(author, number), "a frame was torn");
     (author, number)
@@ -234,12 +237,16 @@ fn round_trips_are_measured_from_ping_to_pong() {
 
 fn round_trips(server: &TestServer) -> u64 {
     let registry = prometheus::Registry::new();
-    server.hub.metrics().register(&registry).unwrap();
+    server
+        .hub
+        .metrics()
+        .register(&registry)
+        .expect("an empty registry");
     let families = registry.gather();
     let rtt = families
         .iter()
         .find(|family| family.name() == "ws_ping_rtt_seconds")
-        .unwrap();
+        .expect("a known metric");
     rtt.get_metric()[0].get_histogram().get_sample_count()
 }
 

@@ -18,7 +18,8 @@ fn fill(server: &TestServer) -> f64 {
     let message = Encoded::binary(vec![1; 100_000]);
     let mut sent = 0.0;
     while server.hub.sessions() > 0 && sent < 1000.0 {
-        let published = support::block_on(server.hub.broadcast(message.clone())).unwrap();
+        let published =
+            support::block_on(server.hub.broadcast(message.clone())).expect("no room to be named");
         sent += 1.0;
         if published.closing > 0 {
             break;
@@ -116,7 +117,7 @@ fn patient() -> WsConfig {
 
 /// What a peer that writes `bytes` one by one, `pause` apart, is told in the end.
 fn dribble(stream: &mut TcpStream, bytes: &[u8], pause: Duration) -> (u16, String) {
-    let mut out = stream.try_clone().unwrap();
+    let mut out = stream.try_clone().expect("a second handle");
     let bytes = bytes.to_vec();
     let writing = std::thread::spawn(move || {
         for byte in bytes {
@@ -127,7 +128,7 @@ fn dribble(stream: &mut TcpStream, bytes: &[u8], pause: Duration) -> (u16, Strin
         }
     });
     let close = read_close(stream);
-    writing.join().unwrap();
+    writing.join().expect("the writer does not panic");
     close
 }
 

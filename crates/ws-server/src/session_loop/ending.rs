@@ -106,6 +106,8 @@ impl Connection {
 
     pub(super) fn end_of_stream(&mut self) {
         match self.closing.as_deref().map(Closing::ending_without_peer) {
+            // Not we gave up: the peer went before it could be told.
+            Some((info, Outcome::Cut)) => self.over(info, Outcome::Left),
             Some((info, outcome)) => self.over(info, outcome),
             None => self.over(CloseInfo::gone("connection ended"), Outcome::Left),
         }
