@@ -23,6 +23,8 @@ pub(super) struct Output {
     bytes: usize,
     /// A part of the first frame is out already.
     is_begun: bool,
+    /// Bytes went out that a stream which buffers (TLS) may still hold.
+    needs_flush: bool,
 }
 
 #[derive(Debug)]
@@ -40,8 +42,9 @@ enum Kind {
 }
 
 impl Output {
+    /// Whether everything is out.
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && !self.needs_flush
     }
 
     /// Whether another message should be taken.
@@ -109,12 +112,18 @@ impl Output {
     /// Throws away everything: nothing can be written any more. Returns how many messages are not out whole.
     pub(super) fn abandon(&mut self) -> u64 {
         self.is_begun = false;
+        self.needs_flush = false;
         self.discard()
     }
 
-    /// Writes once, as many frames as one call takes. Cancel safe: a call that does not
-    /// finish has written nothing. The queue must not be empty.
+    /// Writes once, as many frames as one call takes, or flushes when all are written. Cancel safe: a call that does
+    /// not finish has written nothing.
     pub(super) async fn write<W: AsyncWrite + Unpin>(&mut self, stream: &mut W) -> io::Result<()> {
+        if self.queue.is_empty() {
+            stream.flush().await?;
+            self.needs_flush = false;
+            return Ok(());
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.queue.len().min(SLICES);
         for (slice, frame) in slices.iter_mut().zip(&self.queue) {
@@ -124,6 +133,7 @@ impl Output {
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
+        self.needs_flush = true;
         self.advance(written);
         Ok(())
     }

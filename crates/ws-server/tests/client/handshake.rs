@@ -305,14 +305,22 @@ fn the_handshake_goes_over_any_stream() {
         );
         theirs.write_all(lawful_answer(&head).as_bytes()).await.unwrap();
         theirs.write_all(&server_frame(0x81, b"hi")).await.unwrap();
+        let mut frame = [0; 8];
+        theirs.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[..2], [0x81, 0x82], "a masked text of two bytes");
         theirs
     };
     patiently(async {
-        let stream = IoStream::Boxed(Box::new(ours));
+        // It keeps what is written until it is flushed, as an encrypted stream may.
+        let stream = IoStream::Boxed(Box::new(tokio::io::BufStream::new(ours)));
         let (config, spawner) = (client_config(), executor.spawner());
         let connect = WsClient::connect_over(stream, "wss://sealed.example/inside", &config, &spawner);
-        let (client, theirs) = tokio::join!(connect, server);
-        let mut client = client.unwrap();
+        let speak = async {
+            let client = connect.await.unwrap();
+            client.send("ho").await.unwrap();
+            client
+        };
+        let (mut client, theirs) = tokio::join!(speak, server);
         assert_eq!(text(client.receive().await.unwrap()), "hi");
         drop(theirs);
         assert!(matches!(client.receive().await, Err(ClientError::Lost(_))));
