@@ -50,6 +50,7 @@ async fn connect(port: u16, path: &str, spawner: &Spawner) -> Result<WsClient, C
         max_empty_fragments: 0,
         outbox: queue,
         inbox: queue,
+        enable_deflate: true,
         ..ClientConfig::default()
     };
     WsClient::connect(&format!("ws://127.0.0.1:{port}/{path}"), &config, spawner).await
