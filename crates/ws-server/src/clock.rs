@@ -203,7 +203,8 @@ mod tests {
     #[tokio::test]
     async fn it_runs_while_an_alarm_is_set_and_ends_when_told() {
         let clock = Arc::new(Clock::new());
-        let running = tokio::spawn(clock.clone().run());
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(clock.clone().run());
         let alarm = Alarm::new(clock.clone());
         for round in 1..=3_u32 {
             let bell = Arc::new(tokio::sync::Notify::new());
@@ -222,6 +223,6 @@ mod tests {
             );
         }
         clock.stop();
-        running.await.unwrap();
+        running.join_next().await.expect("it was spawned").unwrap();
     }
 }

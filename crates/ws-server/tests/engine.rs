@@ -1,4 +1,5 @@
 //! Writes by whoever sends: frames stay whole and in order, every message is accounted for, producers can wait.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod support;
 

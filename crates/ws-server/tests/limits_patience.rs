@@ -1,4 +1,5 @@
 //! Peers that try a server's patience: they take nothing, send half a frame, or send control frames for their own sake.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod support;
 
