@@ -95,7 +95,7 @@ impl Connection {
         self.state == State::Open
     }
 
-    /// The frames that will be sent at the next [`flush`](Self::flush).
+    /// The frames that will be sent at the next flush.
     pub fn outgoing(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
