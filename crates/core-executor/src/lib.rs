@@ -54,7 +54,10 @@ mod connection_metrics;
 mod listener;
 mod metered;
 mod outcome;
+mod running_server;
 mod serve;
+mod serve_options;
+mod serving;
 mod stream;
 mod tracked_service;
 mod traffic;
@@ -63,7 +66,9 @@ pub use connection::{
 };
 pub use connection_metrics::ConnectionMetrics;
 pub use listener::{Arrival, BoundListener, Listener};
-pub use serve::{Drained, RunningServer, ServeOptions, serve};
+pub use running_server::{Drained, RunningServer};
+pub use serve::serve;
+pub use serve_options::ServeOptions;
 pub use stream::{DuplexStream, IoStream};
 pub use tracked_service::ConnectionInfo;
 

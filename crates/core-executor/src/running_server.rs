@@ -1,0 +1,135 @@
+//! A server that serves: its address, its counts, and its end in order.
+
+use crate::traffic::RequestTotals;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long cut connections get to let go of their sockets.
+const LEAVING: Duration = Duration::from_millis(50);
+
+/// What the end of a server came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Requests that were under way when the drain began, or came after, and whose answer was written completely.
+    pub answered: u64,
+    /// Requests whose answer was not written completely at the deadline.
+    pub cut: u64,
+}
+
+/// What a server, its accept loop and its connections share.
+pub(crate) struct Shared {
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) stop_accepting: CancellationToken,
+    pub(crate) drain: CancellationToken,
+    pub(crate) cut: CancellationToken,
+    /// The accept loop: while it runs, there may be a connection it has not handed out.
+    pub(crate) accepting: TaskTracker,
+    pub(crate) connections: TaskTracker,
+    pub(crate) totals: Arc<RequestTotals>,
+    /// Set by whoever begins the drain first.
+    answered_before_drain: OnceLock<u64>,
+    /// Set when the deadline of a drain came.
+    cut_requests: OnceLock<u64>,
+}
+
+/// A server that serves. Dropping it stops it at once: connections are cut. Never blocks.
+pub struct RunningServer {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl RunningServer {
+    /// The address it serves, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// Connections open now; upgraded ones have left.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.len()
+    }
+
+    /// Requests whose answer has not been written to its last byte.
+    pub fn requests_in_flight(&self) -> u64 {
+        self.shared.totals.in_flight()
+    }
+
+    /// Asks the accept loop to close the port, which it does at once. Connections that are open go on. Never blocks;
+    /// again has no effect.
+    pub fn close_listener(&self) {
+        self.shared.stop_accepting.cancel();
+    }
+
+    /// Closes the port and lets every connection finish the request it is at, and no other. An idle connection answers
+    /// what has arrived on it, then closes. Never blocks; again has no effect.
+    pub fn begin_drain(&self) {
+        self.close_listener();
+        self.shared
+            .answered_before_drain
+            .get_or_init(|| self.shared.totals.answered());
+        self.shared.drain.cancel();
+    }
+
+    /// Waits until every connection is gone, cuts what is left at the deadline, and says what it came to. Begins the
+    /// drain when nobody did. Returns at most 50 ms after the deadline: a worker that is blocked is not waited for.
+    /// Cancel safe; again says the same.
+    pub async fn drained(&self, deadline: Instant) -> Drained {
+        self.begin_drain();
+        let shared = &self.shared;
+        if tokio::time::timeout_at(deadline, shared.gone()).await.is_err() {
+            shared.cut_requests.get_or_init(|| shared.totals.in_flight());
+            shared.cut.cancel();
+            // A worker that is held up by a callback may not let go of its connections at all.
+            let _ = tokio::time::timeout(LEAVING, shared.gone()).await;
+        }
+        let before = shared.answered_before_drain.get().copied().unwrap_or_default();
+        Drained {
+            answered: shared.totals.answered() - before,
+            cut: shared.cut_requests.get().copied().unwrap_or_default(),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(local_addr: SocketAddr) -> Self {
+        let shared = Self {
+            local_addr,
+            stop_accepting: CancellationToken::new(),
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            accepting: TaskTracker::new(),
+            connections: TaskTracker::new(),
+            totals: Arc::default(),
+            answered_before_drain: OnceLock::new(),
+            cut_requests: OnceLock::new(),
+        };
+        shared.accepting.close();
+        shared.connections.close();
+        shared
+    }
+
+    /// Nobody is accepted any more and every connection is gone.
+    async fn gone(&self) {
+        self.accepting.wait().await;
+        self.connections.wait().await;
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.shared.stop_accepting.cancel();
+        self.shared.cut.cancel();
+    }
+}
+
+impl std::fmt::Debug for RunningServer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RunningServer")
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}

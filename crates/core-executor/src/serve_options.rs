@@ -1,0 +1,49 @@
+//! How the connections of a server are served.
+
+use crate::{ConnectionMetrics, ConnectionStateListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How connections are served.
+#[derive(Clone)]
+#[must_use]
+pub struct ServeOptions {
+    /// Name of the server in notices and log lines.
+    pub(crate) name: &'static str,
+    pub(crate) keep_alive: Duration,
+    pub(crate) state_listener: Option<Arc<dyn ConnectionStateListener>>,
+    pub(crate) metrics: ConnectionMetrics,
+}
+
+impl ServeOptions {
+    /// Options of a server with this name: keep-alive limit 20 s, no listener.
+    ///
+    /// # Panics
+    /// When the name is no valid beginning of a metric's name (letters, digits, underscores).
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            keep_alive: Duration::from_secs(20),
+            state_listener: None,
+            metrics: ConnectionMetrics::new(name),
+        }
+    }
+
+    /// How long a connection may be idle, or take for the head of a request. 0 = for ever. Default 20 s.
+    pub fn keep_alive(mut self, limit: Duration) -> Self {
+        self.keep_alive = limit;
+        self
+    }
+
+    /// Who is told of every connection. Default nobody, at no cost.
+    pub fn state_listener(mut self, listener: Option<Arc<dyn ConnectionStateListener>>) -> Self {
+        self.state_listener = listener;
+        self
+    }
+
+    /// The counters to use instead of new ones.
+    pub fn metrics(mut self, metrics: ConnectionMetrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+}

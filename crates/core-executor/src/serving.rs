@@ -1,0 +1,120 @@
+//! One connection over hyper: from its arrival, through its requests and a drain, to its last word.
+
+use crate::connection::SharedListener;
+use crate::metered::MeteredStream;
+use crate::outcome::Outcome;
+use crate::running_server::Shared;
+use crate::tracked_service::TrackedService;
+use crate::traffic::Traffic;
+use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo, ConnectionMetrics};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tower_service::Service;
+
+/// Bytes of a request's head that are read at most; beyond it hyper answers 431.
+const MAX_HEAD: usize = 64 * 1024;
+
+type Http1Connection<S> = http1::UpgradeableConnection<TokioIo<MeteredStream>, TrackedService<S>>;
+
+/// What every connection of a server is served with.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) listener: Option<SharedListener>,
+    pub(crate) keep_alive: Duration,
+    pub(crate) metrics: ConnectionMetrics,
+}
+
+impl Server {
+    /// One connection from its arrival to its last word.
+    pub(crate) async fn connection<S, B>(self, arrival: Arrival, remote_addr: SocketAddr, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let _open = self.metrics.open_one();
+        let traffic = Arc::new(Traffic::new(self.shared.totals.clone()));
+        let (id, local_addr) = (ConnectionId::next(), arrival.local_addr(self.shared.local_addr));
+        let guard = ConnectionGuard::accepted(
+            self.listener.as_ref(),
+            id,
+            remote_addr,
+            local_addr,
+            traffic.clone(),
+        );
+        let Ok(stream) = arrival.open() else {
+            guard.closed(CloseReason::Error);
+            return;
+        };
+        let info = ConnectionInfo {
+            id,
+            remote_addr,
+            local_addr,
+        };
+        let service = TrackedService::new(service, info, traffic.clone());
+        let io = TokioIo::new(MeteredStream::new(stream, traffic.clone()));
+        let serving = self.http1().serve_connection(io, service).with_upgrades();
+        let outcome = self.drive(pin!(serving), &traffic).await;
+        outcome.tell(guard, &traffic, self.shared.drain.is_cancelled());
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        let limit = (!self.keep_alive.is_zero()).then_some(self.keep_alive);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limit)
+            .max_buf_size(MAX_HEAD);
+        builder
+    }
+
+    /// Serves until the connection is over, the drain leaves nothing to do, or the deadline cuts it.
+    async fn drive<S, B>(&self, mut serving: Pin<&mut Http1Connection<S>>, traffic: &Traffic) -> Outcome
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        tokio::select! {
+            biased;
+            () = self.shared.cut.cancelled() => return Outcome::stopped(traffic),
+            () = self.shared.drain.cancelled() => {}
+            over = serving.as_mut() => return Outcome::Over(over),
+        }
+        if traffic.owes_nothing() {
+            // One turn of the reactor, so that a request that has arrived is read and answered.
+            tokio::select! {
+                biased;
+                over = serving.as_mut() => return Outcome::Over(over),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        // From here on the answer under way tells the peer that it is the last one.
+        serving.as_mut().graceful_shutdown();
+        // A connection that owes nothing may still hold half a head: it is not waited for.
+        let draining = poll_fn(|cx| match serving.as_mut().poll(cx) {
+            Poll::Ready(over) => Poll::Ready(Outcome::Over(over)),
+            Poll::Pending if traffic.owes_nothing() => Poll::Ready(Outcome::NothingOwed),
+            Poll::Pending => Poll::Pending,
+        });
+        tokio::select! {
+            biased;
+            () = self.shared.cut.cancelled() => Outcome::stopped(traffic),
+            outcome = draining => outcome,
+        }
+    }
+}
