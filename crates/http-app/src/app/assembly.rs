@@ -1,0 +1,93 @@
+//! From the description of an application to the router that serves it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use core_executor::ConnectionStateListener;
+
+use super::App;
+use crate::bodies::{method_not_allowed, route_not_found};
+use crate::config::AppConfig;
+use crate::error::AppError;
+use crate::hooks::Hook;
+use crate::metrics::HttpMetrics;
+use crate::static_files::StaticFiles;
+use crate::stop::StopHandle;
+
+impl<S> App<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    /// The whole description as one router, and the parts that go on living beside it.
+    pub(crate) fn assemble(self) -> Result<(Router, Parts), AppError> {
+        let Self {
+            config,
+            name,
+            metrics,
+            stop,
+            listener,
+            hooks,
+            state,
+            router,
+            layers,
+            fallback,
+            files,
+        } = self;
+        let empty = Router::new();
+        let missing = match fallback {
+            Some(fallback) => fallback(empty),
+            None => empty.fallback(route_not_found),
+        };
+        let missing = missing.with_state(state.clone());
+        let routes = router
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(state);
+        let mut router = with_files(routes, files, missing)?;
+        for wrap in layers {
+            router = wrap(router);
+        }
+        Ok((
+            router,
+            Parts {
+                config,
+                name,
+                metrics,
+                stop,
+                listener,
+                hooks,
+            },
+        ))
+    }
+}
+
+/// What is left of a description when its routes have become a router.
+pub(crate) struct Parts {
+    pub(crate) config: AppConfig,
+    pub(crate) name: &'static str,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) stop: StopHandle,
+    pub(crate) listener: Option<Arc<dyn ConnectionStateListener>>,
+    pub(crate) hooks: Vec<Hook>,
+}
+
+fn with_files(
+    mut router: Router,
+    files: Vec<(String, PathBuf)>,
+    mut missing: Router,
+) -> Result<Router, AppError> {
+    // Those at `/` answer before the fallback does, the first one given first, also for the others' misses.
+    let (everywhere, mounted): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|(prefix, _)| prefix.is_empty());
+    for (_, directory) in everywhere.into_iter().rev() {
+        missing = Router::new().fallback_service(serving(directory, missing)?);
+    }
+    for (prefix, directory) in mounted {
+        router = router.nest_service(&prefix, serving(directory, missing.clone())?);
+    }
+    Ok(router.fallback_service(missing))
+}
+
+fn serving(directory: PathBuf, missing: Router) -> Result<StaticFiles, AppError> {
+    StaticFiles::new(&directory, missing).map_err(|source| AppError::StaticFiles { directory, source })
+}
