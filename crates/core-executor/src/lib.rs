@@ -51,6 +51,8 @@ pub use signals::listen_for_signals;
 mod accept;
 mod connection;
 mod connection_metrics;
+mod departure;
+mod departure_watch;
 mod listener;
 mod metered;
 mod outcome;
@@ -59,12 +61,14 @@ mod serve;
 mod serve_options;
 mod serving;
 mod stream;
+mod stream_cell;
 mod tracked_service;
 mod traffic;
 pub use connection::{
     Accepted, Cause, CloseReason, Closed, ConnectionGuard, ConnectionId, ConnectionStateListener, Notice,
 };
 pub use connection_metrics::ConnectionMetrics;
+pub use departure::ClientGone;
 pub use listener::{Arrival, BoundListener, Listener};
 pub use running_server::{Drained, RunningServer};
 pub use serve::serve;

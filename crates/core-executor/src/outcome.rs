@@ -7,6 +7,8 @@ use crate::{CloseReason, ConnectionGuard};
 pub(crate) enum Outcome {
     /// Hyper is done with it.
     Over(hyper::Result<()>),
+    /// The peer left before it was answered, while hyper did not read.
+    PeerLeft,
     /// The server stops, and the peer was owed nothing.
     NothingOwed,
     /// The server stops, and the peer was owed an answer.
@@ -27,6 +29,7 @@ impl Outcome {
     pub(crate) fn tell(self, guard: ConnectionGuard, traffic: &Traffic, draining: bool) {
         match self {
             Self::NothingOwed => guard.closed(CloseReason::ServerStop),
+            Self::PeerLeft => guard.closed(CloseReason::PeerLeft),
             Self::Cut => guard.closed(CloseReason::Cut),
             Self::Over(Ok(())) if traffic.is_upgraded() => guard.upgraded(),
             Self::Over(result) => guard.closed(reason(result, traffic, draining)),

@@ -1,9 +1,11 @@
 //! One connection over hyper: from its arrival, through its requests and a drain, to its last word.
 
 use crate::connection::SharedListener;
+use crate::departure_watch::Attended;
 use crate::metered::MeteredStream;
 use crate::outcome::Outcome;
 use crate::running_server::Shared;
+use crate::stream_cell::StreamCell;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
 use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo, ConnectionMetrics};
@@ -14,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -64,10 +66,13 @@ impl Server {
             remote_addr,
             local_addr,
         };
+        let stream = StreamCell::new(stream);
         let service = TrackedService::new(service, info, traffic.clone());
-        let io = TokioIo::new(MeteredStream::new(stream, traffic.clone()));
+        let io = TokioIo::new(MeteredStream::new(stream.clone(), traffic.clone()));
         let serving = self.http1().serve_connection(io, service).with_upgrades();
-        let outcome = self.drive(pin!(serving), &traffic).await;
+        let serving = pin!(serving);
+        let attended = Attended::new(serving, &traffic, stream);
+        let outcome = self.drive(attended, &traffic).await;
         outcome.tell(guard, &traffic, self.shared.drain.is_cancelled());
     }
 
@@ -82,7 +87,7 @@ impl Server {
     }
 
     /// Serves until the connection is over, the drain leaves nothing to do, or the deadline cuts it.
-    async fn drive<S, B>(&self, mut serving: Pin<&mut Http1Connection<S>>, traffic: &Traffic) -> Outcome
+    async fn drive<S, B>(&self, mut attended: Attended<'_, Http1Connection<S>>, traffic: &Traffic) -> Outcome
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
@@ -93,21 +98,21 @@ impl Server {
             biased;
             () = self.shared.cut.cancelled() => return Outcome::stopped(traffic),
             () = self.shared.drain.cancelled() => {}
-            over = serving.as_mut() => return Outcome::Over(over),
+            outcome = &mut attended => return outcome,
         }
         if traffic.owes_nothing() {
             // One turn of the reactor, so that a request that has arrived is read and answered.
             tokio::select! {
                 biased;
-                over = serving.as_mut() => return Outcome::Over(over),
+                outcome = &mut attended => return outcome,
                 () = tokio::task::yield_now() => {}
             }
         }
         // From here on the answer under way tells the peer that it is the last one.
-        serving.as_mut().graceful_shutdown();
+        attended.serving.as_mut().graceful_shutdown();
         // A connection that owes nothing may still hold half a head: it is not waited for.
-        let draining = poll_fn(|cx| match serving.as_mut().poll(cx) {
-            Poll::Ready(over) => Poll::Ready(Outcome::Over(over)),
+        let draining = poll_fn(|cx| match Pin::new(&mut attended).poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome),
             Poll::Pending if traffic.owes_nothing() => Poll::Ready(Outcome::NothingOwed),
             Poll::Pending => Poll::Pending,
         });

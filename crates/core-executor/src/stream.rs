@@ -6,6 +6,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -88,6 +89,14 @@ impl IoStream {
         match upgraded.downcast::<TokioIo<MeteredStream>>() {
             Ok(parts) => (parts.io.into_inner().into_stream(), parts.read_buf),
             Err(other) => (Self::Boxed(Box::new(TokioIo::new(other))), Bytes::new()),
+        }
+    }
+
+    /// The descriptor of the socket, where there is one.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Boxed(_) => None,
         }
     }
 }

@@ -53,6 +53,7 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let lease = RequestLease::new(self.traffic.clone());
         request.extensions_mut().insert(self.info);
+        request.extensions_mut().insert(self.traffic.client());
         TrackedFuture {
             wants_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             inner: Ready::new(self.inner.clone(), request),

@@ -1,7 +1,8 @@
 //! What a connection and its server have under way: bytes, requests, and answers that are not written yet.
 
-use crate::CloseReason;
 use crate::connection::ConnectionCounts;
+use crate::departure::Departure;
+use crate::{ClientGone, CloseReason};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -41,6 +42,9 @@ pub(crate) struct Traffic {
     /// How the socket failed. Kept here because hyper takes a reset between requests for an ordinary end.
     broken: AtomicU8,
     upgraded: AtomicBool,
+    /// Somebody waits for the peer's next bytes, as of the turn under way, and so hears of its departure.
+    is_read: AtomicBool,
+    departure: Arc<Departure>,
 }
 
 impl Traffic {
@@ -54,6 +58,8 @@ impl Traffic {
             handed_over: AtomicU64::new(0),
             broken: AtomicU8::new(UNBROKEN),
             upgraded: AtomicBool::new(false),
+            is_read: AtomicBool::new(false),
+            departure: Arc::default(),
         }
     }
 
@@ -76,11 +82,32 @@ impl Traffic {
         self.totals.in_flight.fetch_sub(answers, Ordering::AcqRel);
     }
 
+    /// Hyper gets a turn at the connection.
+    pub(crate) fn begin_turn(&self) {
+        self.is_read.store(false, Ordering::Relaxed);
+    }
+
+    /// The connection was read, and bytes are waited for or not.
+    pub(crate) fn note_reading(&self, is_waiting: bool) {
+        self.is_read.store(is_waiting, Ordering::Relaxed);
+    }
+
+    /// Whether the last turn ended with waiting for bytes.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Relaxed)
+    }
+
+    /// What handlers learn of the peer's departure.
+    pub(crate) fn client(&self) -> ClientGone {
+        ClientGone::new(self.departure.clone())
+    }
+
     /// The peer sends no more. Hyper takes that for an ordinary end where the answer to half a request is written.
     pub(crate) fn ended(&self) {
         if !self.owes_nothing() {
             self.broken.store(LEFT, Ordering::Relaxed);
         }
+        self.departure.tell();
     }
 
     /// Reading or writing failed.
@@ -91,6 +118,7 @@ impl Traffic {
             _ => FAILED,
         };
         self.broken.store(how, Ordering::Relaxed);
+        self.departure.tell();
     }
 
     /// How the socket failed, when it did.
