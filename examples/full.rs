@@ -5,7 +5,8 @@
 //! `curl http://127.0.0.1:9100/metrics` and any WebSocket client on `ws://127.0.0.1:9090`.
 
 use attached_runtime::{
-    App, AttachedRuntime, Config, LongPollBridge, RuntimeError, RuntimeExecutor, ShutdownReport, WsServer,
+    App, AttachedRuntime, Config, InheritedSockets, LongPollBridge, RuntimeError, RuntimeExecutor,
+    ShutdownReport, WsServer,
 };
 use axum::Json;
 use axum::routing::get;
@@ -56,6 +57,7 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
     AttachedRuntime::builder(app, ws)
         .long_polling(bridge)
         .metrics(config.metrics)
+        .inherited(InheritedSockets::take()?)
         .start(executor)?
         .run()
 }

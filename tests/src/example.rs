@@ -3,6 +3,7 @@
 use crate::PATIENCE;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,6 +16,8 @@ pub struct Launch {
     settings: Vec<(String, String)>,
     /// Runs in a network namespace of its own, whose loopback is up.
     own_network: bool,
+    /// The shell script that starts it, with its standard input and output.
+    starter: Option<(String, OwnedFd, OwnedFd)>,
     directory: tempfile::TempDir,
 }
 
@@ -28,6 +31,7 @@ impl Launch {
             name: name.to_owned(),
             settings,
             own_network: false,
+            starter: None,
             directory,
         }
     }
@@ -36,6 +40,13 @@ impl Launch {
     /// `unshare` and `ip`, and a kernel that lets users make networks.
     pub fn in_own_network(mut self) -> Self {
         self.own_network = true;
+        self
+    }
+
+    /// Has a shell start it: `$0` of the script is the executable. The script gets these two as its standard input
+    /// and output, and may hand them on.
+    pub fn through(mut self, script: &str, input: OwnedFd, output: OwnedFd) -> Self {
+        self.starter = Some((script.to_owned(), input, output));
         self
     }
 
@@ -89,13 +100,22 @@ impl Launch {
     }
 
     fn spawn(self) -> Example {
-        let mut child = self
-            .command()
+        let mut command = self.command();
+        let (input, output) = match self.starter {
+            None => (Stdio::null(), Stdio::null()),
+            Some((script, input, output)) => {
+                let executable = command.get_program().to_owned();
+                command = Command::new("sh");
+                command.arg("-c").arg(script).arg(executable);
+                (input.into(), output.into())
+            }
+        };
+        let mut child = command
             .current_dir(self.directory.path())
             .env_clear()
             .envs(self.settings)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdin(input)
+            .stdout(output)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the example starts");

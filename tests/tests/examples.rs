@@ -10,6 +10,10 @@ use workspace_tests::example::{Example, Launch};
 use workspace_tests::http;
 use workspace_tests::ws::Client;
 
+fn ends(mut example: Example) {
+    assert_eq!(example.wait().code(), Some(0), "{:?}", example.all_lines());
+}
+
 fn ends_well(mut example: Example) {
     assert_eq!(example.terminate(), Some(0), "{:?}", example.all_lines());
 }
@@ -86,6 +90,26 @@ fn full_is_the_second_example_of_the_seed() {
         metrics.text()
     );
     ends_well(example);
+}
+
+#[test]
+fn one_port() {
+    let example = Launch::new("one_port").start();
+    assert!(example.addresses().ws.is_none());
+    let http = example.http();
+    assert_eq!(http::get(http, "/").text(), "HTTP and WebSocket on one port");
+    let mut client = Client::connect(http, "/ws");
+    client.send("hello");
+    assert_eq!(client.text(), "hello");
+    let sent = http::post(http, "/ws/send", r#"{"type":"chat.message","room":"general"}"#);
+    assert_eq!(sent.status, 202);
+    assert!(client.text().contains("chat.message"));
+    let polled = http::get(http, "/ws/poll?session_id=room:general").json();
+    assert_eq!(polled[0]["type"], "chat.message");
+    assert_eq!(http::get(http, "/readyz").status, 200);
+    example.signal("TERM");
+    assert_eq!(client.closed().0, 1001);
+    ends(example);
 }
 
 #[test]

@@ -2,14 +2,15 @@
 
 use crate::banner::Addresses;
 use crate::drain::Conductor;
+use crate::parts::{Sockets, WsPart};
 use crate::phase::PhaseBoard;
 use crate::{AttachedRuntime, RuntimeError};
-use core_executor::{ExecutorMetrics, RuntimeExecutor};
+use core_executor::{ExecutorMetrics, InheritedSockets, RuntimeExecutor};
 use http_app::{App, BoundApp, HttpMetrics, MetricsConfig, metrics_app};
 use longpoll_bridge::LongPollBridge;
 use prometheus::Registry;
 use tokio::sync::watch;
-use ws_server::{BoundWsServer, WsMetrics, WsServer};
+use ws_server::{WsMetrics, WsServer};
 
 /// The parts of an application: an HTTP app, a WebSocket server and what goes with them.
 ///
@@ -20,6 +21,12 @@ pub struct Builder<S = ()> {
     ws: WsServer,
     bridge: Option<LongPollBridge>,
     metrics: Option<(MetricsConfig, Option<Registry>)>,
+    /// Paths of the HTTP app that are WebSocket endpoints.
+    upgrades: Vec<String>,
+    /// Whether the WebSocket server has a port of its own.
+    own_port: bool,
+    probes: bool,
+    inherited: InheritedSockets,
     announce: bool,
     signals: bool,
 }
@@ -31,6 +38,10 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             ws,
             bridge: None,
             metrics: None,
+            upgrades: Vec::new(),
+            own_port: true,
+            probes: true,
+            inherited: InheritedSockets::default(),
             announce: true,
             signals: true,
         }
@@ -53,6 +64,63 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// with [`MetricsConfig::registry`].
     pub fn metrics_with(mut self, config: MetricsConfig, registry: Registry) -> Self {
         self.metrics = Some((config, Some(registry)));
+        self
+    }
+
+    /// Makes a path of the HTTP app a WebSocket endpoint too, beside the WebSocket server's own port: the same
+    /// sessions, rooms, callbacks and end. Further paths may follow.
+    ///
+    /// # Panics
+    /// At the start, as [`App::route_service`]: when the path is malformed or taken.
+    pub fn websocket_on(mut self, path: impl Into<String>) -> Self {
+        self.upgrades.push(path.into());
+        self
+    }
+
+    /// Serves WebSocket under a path of the HTTP app and on no port of its own: HTTP, WebSocket and long polling on
+    /// one port.
+    ///
+    /// ```
+    /// use attached_runtime::{App, AppConfig, AttachedRuntime, RuntimeExecutor, WsConfig, WsServer};
+    ///
+    /// let app = App::new(AppConfig { port: 0, ..AppConfig::default() });
+    /// let ws = WsServer::new(WsConfig::default());
+    /// let runtime = AttachedRuntime::builder(app, ws)
+    ///     .one_port("/ws")
+    ///     .start(RuntimeExecutor::with_threads(1)?)?;
+    /// assert!(runtime.addresses().http.is_some() && runtime.addresses().ws.is_none());
+    /// # Ok::<(), attached_runtime::RuntimeError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`websocket_on`](Self::websocket_on).
+    pub fn one_port(mut self, path: impl Into<String>) -> Self {
+        self.own_port = false;
+        self.websocket_on(path)
+    }
+
+    /// Whether `/healthz` and `/readyz` are served, by the app and by the metrics listener ([`App::health`]). Default
+    /// true; routes of the app with these paths come first.
+    pub fn health(mut self, probes: bool) -> Self {
+        self.probes = probes;
+        self
+    }
+
+    /// Serves sockets that a supervisor has bound for this process, instead of the configured addresses. Their names
+    /// are `http`, `websocket` and `metrics`; sockets of other names go to the servers in this order.
+    ///
+    /// ```
+    /// use attached_runtime::{App, AppConfig, AttachedRuntime, InheritedSockets, WsConfig, WsServer};
+    ///
+    /// let builder = AttachedRuntime::builder(App::new(AppConfig::default()), WsServer::new(WsConfig::default()))
+    ///     .inherited(InheritedSockets::take()?);
+    /// # drop(builder);
+    /// # Ok::<(), attached_runtime::RuntimeError>(())
+    /// ```
+    ///
+    /// More sockets than servers are an error at the start.
+    pub fn inherited(mut self, sockets: InheritedSockets) -> Self {
+        self.inherited = sockets;
         self
     }
 
@@ -115,12 +183,22 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             mut ws,
             bridge,
             metrics,
+            upgrades,
+            own_port,
+            probes,
+            inherited,
             announce: _,
             signals: _,
         } = self;
         if let Some(bridge) = &bridge {
             ws = bridge.attach(ws);
             app = app.merge_without_timeout(bridge.router().with_state(()));
+        }
+        for path in upgrades {
+            app = app.route_service(&path, ws.service());
+        }
+        if probes {
+            app = app.health();
         }
         // The seed's shutdown callback: the HTTP side only asks the WebSocket side.
         let asker = ws.hub();
@@ -131,10 +209,23 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             bridge: bridge.clone(),
             executor,
         };
-        let metrics = metrics
+        let mut metrics = metrics
             .map(|(config, registry)| sources.exporter(config, registry, phases))
             .transpose()?;
-        let ws = ws.bind().map_err(RuntimeError::WebSocket)?;
+        if probes {
+            metrics = metrics.map(|metrics| metrics.health_with(app.stop_handle()));
+        }
+        let sockets = Sockets::deal(inherited, own_port, metrics.is_some())?;
+        if let Some(socket) = sockets.http {
+            app = app.listener(socket);
+        }
+        if let Some(socket) = sockets.websocket {
+            ws = ws.listener(socket);
+        }
+        if let Some(socket) = sockets.metrics {
+            metrics = metrics.map(|metrics| metrics.listener(socket));
+        }
+        let ws = WsPart::bind(ws, own_port)?;
         let app = app.bind().map_err(RuntimeError::Http)?;
         let metrics = metrics
             .map(App::bind)
@@ -195,7 +286,7 @@ impl Sources {
 /// Everything bound, nobody served.
 struct Bound {
     app: BoundApp,
-    ws: BoundWsServer,
+    ws: WsPart,
     bridge: Option<LongPollBridge>,
     metrics: Option<BoundApp>,
 }
@@ -215,7 +306,7 @@ impl Bound {
             metrics,
         } = self;
         let spawner = executor.spawner();
-        let ws = ws.start(&spawner).map_err(RuntimeError::WebSocket)?;
+        let ws = ws.start(&spawner)?;
         if let Some(bridge) = &bridge {
             bridge.start(&spawner).map_err(RuntimeError::LongPolling)?;
         }

@@ -1,6 +1,6 @@
 //! Why an application could not start or be waited for.
 
-use core_executor::{EnvError, ExecutorError};
+use core_executor::{EnvError, ExecutorError, InheritError};
 use http_app::AppError;
 use longpoll_bridge::BridgeError;
 use std::fmt;
@@ -31,6 +31,9 @@ pub enum RuntimeError {
     /// The metrics listener could not start.
     #[error("cannot start the metrics listener")]
     Metrics(#[source] AppError),
+    /// The sockets of a supervisor cannot be served.
+    #[error("cannot serve the inherited sockets")]
+    Inherited(#[from] InheritError),
     /// Two metrics have the same name.
     #[error("cannot register the metrics")]
     Registration(#[source] prometheus::Error),

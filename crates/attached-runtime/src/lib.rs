@@ -39,6 +39,7 @@
 //! A second signal cuts every wait. What was cut is counted in the report.
 
 mod builder;
+mod parts;
 mod runtime;
 pub use builder::Builder;
 pub use runtime::{AttachedRuntime, run_http_and_ws, serve_http_and_ws};
@@ -59,8 +60,9 @@ pub use error::RuntimeError;
 
 pub use core_executor::{
     Accepted, Cause, CloseReason, Closed, ConnectionId, ConnectionInfo, ConnectionStateListener, Env,
-    EnvError, ExecutorConfig, ExecutorError, ExecutorMetrics, Notice, RuntimeExecutor, ShutdownHandle,
-    ShutdownSignal, Spawner, StopCause, StopReport, TaskError, TaskHandle, TaskOptions, listen_for_signals,
+    EnvError, ExecutorConfig, ExecutorError, ExecutorMetrics, InheritError, InheritedSockets, Notice,
+    RuntimeExecutor, ShutdownHandle, ShutdownSignal, Spawner, StopCause, StopReport, TaskError, TaskHandle,
+    TaskOptions, listen_for_signals,
 };
 pub use http_app::{
     App, AppConfig, AppError, AppReport, HookOutcome, HookReport, HttpMetrics, MetricsConfig, RequestTimeout,

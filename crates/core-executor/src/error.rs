@@ -61,6 +61,40 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
+    /// The socket that was given is not one that listens for TCP connections.
+    #[error("the given socket ({address}) does not listen for TCP connections")]
+    NotListening {
+        /// The address it is bound to, `unknown` when it has none.
+        address: String,
+    },
+}
+
+/// Why sockets that another process bound for this one cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InheritError {
+    /// `LISTEN_PID` or `LISTEN_FDS` is no number, or more than 64 sockets were announced.
+    #[error("LISTEN_PID and LISTEN_FDS must be numbers, LISTEN_FDS at most 64")]
+    Malformed,
+    /// What was handed over is no TCP socket that listens.
+    #[error("the inherited descriptor {descriptor} ({name}) is no listening TCP socket")]
+    NotListening {
+        /// Its number, from 3 on.
+        descriptor: usize,
+        /// Its name of `LISTEN_FDNAMES`, `unnamed` without one.
+        name: String,
+        /// What the operating system said, when it said something.
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// More sockets were handed over than there are servers, or two for one.
+    #[error("no server is left for the inherited sockets {sockets}; the servers are {servers}")]
+    TooMany {
+        /// Name and address of each socket that is left.
+        sockets: String,
+        /// The servers there are.
+        servers: String,
+    },
 }
 
 /// Why a setting could not be read. Never contains the value of another key.

@@ -53,6 +53,7 @@ mod connection;
 mod connection_metrics;
 mod departure;
 mod departure_watch;
+mod inherited;
 mod listener;
 mod metered;
 mod outcome;
@@ -69,6 +70,7 @@ pub use connection::{
 };
 pub use connection_metrics::ConnectionMetrics;
 pub use departure::ClientGone;
+pub use inherited::InheritedSockets;
 pub use listener::{Arrival, BoundListener, Listener};
 pub use running_server::{Drained, RunningServer};
 pub use serve::serve;
@@ -77,4 +79,4 @@ pub use stream::{DuplexStream, IoStream};
 pub use tracked_service::ConnectionInfo;
 
 mod error;
-pub use error::{BindError, EnvError, ExecutorError};
+pub use error::{BindError, EnvError, ExecutorError, InheritError};

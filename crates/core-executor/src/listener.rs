@@ -1,7 +1,7 @@
 //! Bound sockets: eager, erased, and not yet registered with any runtime.
 
 use crate::{BindError, DuplexStream, IoStream};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -90,6 +90,33 @@ impl BoundListener {
         }
         let source = failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
         Err(BindError::Listen { address, source })
+    }
+
+    /// A TCP socket that somebody else has bound and that listens already: the caller, or the process that started
+    /// this one ([`InheritedSockets`](crate::InheritedSockets)). It is brought into non-blocking mode.
+    ///
+    /// ```
+    /// use core_executor::BoundListener;
+    ///
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let listener = BoundListener::from_std(socket)?;
+    /// assert_ne!(listener.local_addr().port(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BindError::NotListening`] when it is another kind of socket in the clothes of a listener.
+    pub fn from_std(socket: std::net::TcpListener) -> Result<Self, BindError> {
+        let address = socket
+            .local_addr()
+            .map_or_else(|_| "unknown".to_owned(), |address| address.to_string());
+        if !SockRef::from(&socket).is_listener().unwrap_or(false) {
+            return Err(BindError::NotListening { address });
+        }
+        if let Err(source) = socket.set_nonblocking(true) {
+            return Err(BindError::Listen { address, source });
+        }
+        Self::from_tcp(socket, address)
     }
 
     /// Any other source of connections.

@@ -1,6 +1,7 @@
 //! The description of an application: routes, middleware, files, hooks. Nothing runs yet.
 
 use std::future::Future;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use core_executor::ConnectionStateListener;
 use crate::config::AppConfig;
 use crate::hooks::{Hook, erase};
 use crate::metrics::HttpMetrics;
+use crate::probes::Readiness;
 use crate::stop::StopHandle;
 
 mod assembly;
@@ -45,6 +47,10 @@ pub struct App<S = ()> {
     fallback: Option<Fallback<S>>,
     /// Mount point and directory.
     files: Vec<(String, PathBuf)>,
+    /// Bound by somebody else, instead of the configured address.
+    socket: Option<TcpListener>,
+    /// What `/readyz` goes by, when there are probes.
+    probes: Option<Readiness>,
 }
 
 impl App {
@@ -72,6 +78,8 @@ where
             layers: Vec::new(),
             fallback: None,
             files: Vec::new(),
+            socket: None,
+            probes: None,
         }
     }
 
@@ -99,6 +107,51 @@ where
     /// Tells `listener` what becomes of every connection. The last one counts.
     pub fn connection_state_listener(mut self, listener: impl ConnectionStateListener) -> Self {
         self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Serves a socket that listens already, instead of [`AppConfig::host`] and [`AppConfig::port`].
+    ///
+    /// ```
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = socket.local_addr()?;
+    /// let bound = App::new(AppConfig::default()).listener(socket).bind()?;
+    /// assert_eq!(bound.local_addr(), address);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn listener(mut self, socket: TcpListener) -> Self {
+        self.socket = Some(socket);
+        self
+    }
+
+    /// Answers `GET /healthz` with 200 as long as requests are served at all, and `GET /readyz` with 200 until a stop
+    /// is asked for and with 503 from that moment on, so that a load balancer looks elsewhere while the port is open.
+    ///
+    /// No request timeout applies to them. A route of the application's own with one of these paths comes first.
+    ///
+    /// ```
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let app = App::new(AppConfig::default()).health();
+    /// ```
+    pub fn health(mut self) -> Self {
+        self.probes.get_or_insert_default();
+        self
+    }
+
+    /// As [`health`](Self::health), and `/readyz` answers 503 also when `other` is asked to stop: for a second
+    /// application of the same process, as the metrics listener is one.
+    ///
+    /// ```
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let app = App::new(AppConfig::default());
+    /// let beside = App::new(AppConfig::default()).health_with(app.stop_handle());
+    /// ```
+    pub fn health_with(mut self, other: StopHandle) -> Self {
+        self.probes.get_or_insert_default().also_hears(other);
         self
     }
 

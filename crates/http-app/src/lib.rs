@@ -70,6 +70,7 @@ mod timeout;
 pub use bodies::error_response;
 pub use timeout::{RequestTimeout, RequestTimeoutService};
 
+mod probes;
 mod static_files;
 mod static_path;
 

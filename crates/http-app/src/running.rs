@@ -25,9 +25,13 @@ where
     /// # Errors
     /// [`AppError::Bind`] names the server and the address, [`AppError::StaticFiles`] the directory.
     pub fn bind(self) -> Result<BoundApp, AppError> {
-        let (router, parts) = self.assemble()?;
+        let (router, mut parts) = self.assemble()?;
         let AppConfig { host, port, .. } = &parts.config;
-        let listener = BoundListener::bind(host, *port).map_err(|source| AppError::Bind {
+        let listener = match parts.socket.take() {
+            Some(socket) => BoundListener::from_std(socket),
+            None => BoundListener::bind(host, *port),
+        };
+        let listener = listener.map_err(|source| AppError::Bind {
             server: parts.name,
             source,
         })?;
@@ -83,7 +87,12 @@ impl BoundApp {
             stop,
             listener: state_listener,
             hooks,
+            socket: _,
+            readiness,
         } = parts;
+        if let Some(readiness) = readiness {
+            readiness.hears(spawner.shutdown_signal());
+        }
         let rules = Rules {
             waf: config.waf,
             request_timeout: config.request_timeout,

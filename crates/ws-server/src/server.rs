@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub struct WsServer {
     hub: Hub,
     handlers: Handlers,
     state_listener: Option<Arc<dyn ConnectionStateListener>>,
+    /// Bound by somebody else, instead of the configured address.
+    socket: Option<TcpListener>,
 }
 
 impl WsServer {
@@ -40,6 +42,7 @@ impl WsServer {
             hub: Hub::new(config),
             handlers: Handlers::default(),
             state_listener: None,
+            socket: None,
         }
     }
 
@@ -151,6 +154,22 @@ impl WsServer {
         self
     }
 
+    /// Serves a socket that listens already, instead of `host` and `port` of the settings.
+    ///
+    /// ```
+    /// use ws_server::{WsConfig, WsServer};
+    ///
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = socket.local_addr()?;
+    /// let bound = WsServer::new(WsConfig::default()).listener(socket).bind()?;
+    /// assert_eq!(bound.local_addr(), address);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn listener(mut self, socket: TcpListener) -> Self {
+        self.socket = Some(socket);
+        self
+    }
+
     /// The hub, to be used inside callbacks and elsewhere.
     pub fn hub(&self) -> Hub {
         self.hub.clone()
@@ -176,12 +195,15 @@ impl WsServer {
     ///
     /// # Errors
     /// [`WsError::Bind`], which names the address.
-    pub fn bind(self) -> Result<BoundWsServer, WsError> {
+    pub fn bind(mut self) -> Result<BoundWsServer, WsError> {
         let config = self.hub.config();
-        let listener = BoundListener::bind(&config.host, config.port).map_err(WsError::Bind)?;
+        let listener = match self.socket.take() {
+            Some(socket) => BoundListener::from_std(socket),
+            None => BoundListener::bind(&config.host, config.port),
+        };
         Ok(BoundWsServer {
             server: self,
-            listener,
+            listener: listener.map_err(WsError::Bind)?,
         })
     }
 
@@ -202,6 +224,7 @@ impl WsServer {
             hub,
             handlers,
             state_listener: _,
+            socket: _,
         } = self;
         begin(&hub, handlers, spawner)?;
         Ok(RunningWsServer::new(hub, None))
@@ -253,6 +276,7 @@ impl BoundWsServer {
             hub,
             handlers,
             state_listener,
+            socket: _,
         } = server;
         begin(&hub, handlers, spawner)?;
         let options = ServeOptions::new("ws")

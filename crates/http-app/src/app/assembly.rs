@@ -1,5 +1,6 @@
 //! From the description of an application to the router that serves it.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::config::AppConfig;
 use crate::error::AppError;
 use crate::hooks::Hook;
 use crate::metrics::HttpMetrics;
+use crate::probes::{self, Readiness};
 use crate::static_files::StaticFiles;
 use crate::stop::StopHandle;
 
@@ -33,6 +35,8 @@ where
             layers,
             fallback,
             files,
+            socket,
+            probes,
         } = self;
         let empty = Router::new();
         let missing = match fallback {
@@ -43,7 +47,12 @@ where
         let routes = router
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(state);
-        let mut router = with_files(routes, files, missing)?;
+        let readiness = probes.map(|mut readiness| {
+            readiness.also_hears(stop.clone());
+            readiness
+        });
+        let own = own_pages(readiness.clone());
+        let mut router = with_files(routes, own, files, missing)?;
         for wrap in layers {
             router = wrap(router);
         }
@@ -56,6 +65,8 @@ where
                 stop,
                 listener,
                 hooks,
+                socket,
+                readiness,
             },
         ))
     }
@@ -69,10 +80,19 @@ pub(crate) struct Parts {
     pub(crate) stop: StopHandle,
     pub(crate) listener: Option<Arc<dyn ConnectionStateListener>>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) socket: Option<TcpListener>,
+    pub(crate) readiness: Option<Readiness>,
+}
+
+/// What the application answers by itself where no route of its own does.
+fn own_pages(readiness: Option<Readiness>) -> Option<Router> {
+    let pages = probes::router(readiness?);
+    Some(pages.method_not_allowed_fallback(method_not_allowed))
 }
 
 fn with_files(
     mut router: Router,
+    own: Option<Router>,
     files: Vec<(String, PathBuf)>,
     mut missing: Router,
 ) -> Result<Router, AppError> {
@@ -84,6 +104,9 @@ fn with_files(
     }
     for (prefix, directory) in mounted {
         router = router.nest_service(&prefix, serving(directory, missing.clone())?);
+    }
+    if let Some(own) = own {
+        missing = own.fallback_service(missing);
     }
     Ok(router.fallback_service(missing))
 }

@@ -1,10 +1,15 @@
 //! Routes, files and the fallback of an application.
 
+use std::convert::Infallible;
 use std::path::Path;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
+use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use super::App;
 use crate::timeout::RequestTimeout;
@@ -30,6 +35,37 @@ where
     #[track_caller]
     pub fn route_without_timeout(self, path: &str, handlers: MethodRouter<S>) -> Self {
         self.route(path, handlers.layer(RequestTimeout::off()))
+    }
+
+    /// Adds a route that any tower service answers, whatever the method. No request timeout applies to it: such a
+    /// service is, for example, the upgrade of a WebSocket.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use axum::extract::Request;
+    /// use axum::response::Response;
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let teapot = tower::service_fn(|_: Request| async {
+    ///     let mut response = Response::new(Body::empty());
+    ///     *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
+    ///     Ok(response)
+    /// });
+    /// let app = App::new(AppConfig::default()).route_service("/tea", teapot);
+    /// ```
+    ///
+    /// # Panics
+    /// As [`route`](Self::route).
+    #[track_caller]
+    pub fn route_service<T>(mut self, path: &str, service: T) -> Self
+    where
+        T: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Response: IntoResponse,
+        T::Future: Send + 'static,
+    {
+        let service = RequestTimeout::off().layer(service);
+        self.router = self.router.route_service(path, service);
+        self
     }
 
     /// Adds a router below `prefix`; a fallback of its own answers for its unknown paths.
