@@ -18,6 +18,8 @@ pub struct Launch {
     own_network: bool,
     /// The shell script that starts it, with its standard input and output.
     starter: Option<(String, OwnedFd, OwnedFd)>,
+    /// Arguments of `ulimit`, each set before the process begins.
+    limits: Vec<String>,
     directory: tempfile::TempDir,
 }
 
@@ -32,6 +34,7 @@ impl Launch {
             settings,
             own_network: false,
             starter: None,
+            limits: Vec::new(),
             directory,
         }
     }
@@ -47,6 +50,12 @@ impl Launch {
     /// and output, and may hand them on.
     pub fn through(mut self, script: &str, input: OwnedFd, output: OwnedFd) -> Self {
         self.starter = Some((script.to_owned(), input, output));
+        self
+    }
+
+    /// Limits what it may have of the machine, as `ulimit` does: for example `-n 64`.
+    pub fn limited(mut self, limit: &str) -> Self {
+        self.limits.push(limit.to_owned());
         self
     }
 
@@ -86,6 +95,19 @@ impl Launch {
 
     fn command(&self) -> Command {
         let executable = executable(&self.name);
+        if !self.limits.is_empty() {
+            let limits: String = self
+                .limits
+                .iter()
+                .map(|limit| format!("ulimit {limit} && "))
+                .collect();
+            let mut command = Command::new("/bin/sh");
+            command
+                .arg("-c")
+                .arg(format!("{limits}exec \"$0\""))
+                .arg(executable);
+            return command;
+        }
         if !self.own_network {
             return Command::new(executable);
         }

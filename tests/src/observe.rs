@@ -23,6 +23,17 @@ impl Example {
         self.status_kib("VmRSS:")
     }
 
+    /// Processor time used so far, in user and kernel mode.
+    pub fn cpu_time(&self) -> Duration {
+        /// Ticks of `/proc/<pid>/stat` are hundredths of a second wherever Linux runs.
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        let (_, after_name) = stat.rsplit_once(')').expect("the name stands in brackets");
+        let ticks = after_name.split_whitespace().skip(11).take(2);
+        let ticks: u32 = ticks.map(|count| count.parse::<u32>().expect("a number")).sum();
+        TICK * ticks
+    }
+
     /// Forgets the highest resident memory so far; from here on [`peak_kib`](Self::peak_kib) counts anew.
     pub fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("our own child");

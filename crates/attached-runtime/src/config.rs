@@ -26,7 +26,7 @@ pub struct Config {
     /// For [`WsServer::new`](crate::WsServer::new): `WEBSOCKET_…` and how sessions are closed at the end.
     pub ws: WsConfig,
     /// For [`RuntimeExecutor::new`](crate::RuntimeExecutor::new): `SERVER_IO_THREADS`, `SHUTDOWN_DEADLINE`,
-    /// `SHUTDOWN_READY_DELAY`.
+    /// `SHUTDOWN_READY_DELAY`, `SERVER_MAX_CONNECTIONS…`, `SERVER_TRUSTED_PROXIES`.
     pub executor: ExecutorConfig,
     /// For [`LongPollBridge::new`](crate::LongPollBridge::new): `LONGPOLL_…`.
     pub longpoll: LongPollConfig,

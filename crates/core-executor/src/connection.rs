@@ -119,6 +119,8 @@ pub enum CloseReason {
     PeerLeft,
     /// It was idle for the keep-alive limit, or did not finish a request's head within it.
     Idle,
+    /// There were as many connections as there may be, in all or from its address: 503.
+    LimitRefused,
     /// The peer did not speak HTTP.
     BadRequest,
     /// The service failed (it panicked, its answer broke off), or the socket did for another reason than the peer.

@@ -1,12 +1,15 @@
 //! What a server's accept loop and connections count.
 
+use crate::LimitReached;
 use crate::metrics::{counter, gauge};
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of one server's connections, live: cloning shares them.
 #[derive(Debug, Clone)]
 pub struct ConnectionMetrics {
     accepted: IntCounter,
+    /// By reason.
+    refused: IntCounterVec,
     active: IntGauge,
     accept_errors: IntCounter,
     listener_panics: IntCounter,
@@ -21,6 +24,7 @@ impl ConnectionMetrics {
         let full = |rest: &str| format!("{name}_{rest}");
         Self {
             accepted: counter(&full("connections_accepted_total"), "Connections accepted"),
+            refused: refused(&full("connections_refused_total")),
             active: gauge(
                 &full("connections_open"),
                 "Connections open, upgraded ones not counted",
@@ -43,11 +47,13 @@ impl ConnectionMetrics {
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         let Self {
             accepted,
+            refused,
             active,
             accept_errors,
             listener_panics,
         } = self.clone();
         registry.register(Box::new(accepted))?;
+        registry.register(Box::new(refused))?;
         registry.register(Box::new(active))?;
         registry.register(Box::new(accept_errors))?;
         registry.register(Box::new(listener_panics))
@@ -56,6 +62,16 @@ impl ConnectionMetrics {
     /// Connections accepted so far.
     pub fn accepted(&self) -> u64 {
         self.accepted.get()
+    }
+
+    /// Connections refused so far because this limit was reached, those that got a reset instead of 503 included. They
+    /// are not among the accepted ones.
+    pub fn refused(&self, limit: LimitReached) -> u64 {
+        self.refused.with_label_values(&[label(limit)]).get()
+    }
+
+    pub(crate) fn count_refused(&self, limit: LimitReached) {
+        self.refused.with_label_values(&[label(limit)]).inc();
     }
 
     /// Connections open now; an upgraded one has left.
@@ -87,6 +103,26 @@ impl ConnectionMetrics {
         OpenLease {
             active: self.active.clone(),
         }
+    }
+}
+
+fn refused(name: &str) -> IntCounterVec {
+    let options = Opts::new(
+        name,
+        "Connections refused with 503 or a reset, by the limit that was reached",
+    );
+    let counters = IntCounterVec::new(options, &["reason"]).expect("the name is a valid metric name");
+    // Shown from the start, so that a rate can be taken of the first one.
+    for limit in [LimitReached::Total, LimitReached::Address] {
+        counters.with_label_values(&[label(limit)]);
+    }
+    counters
+}
+
+fn label(limit: LimitReached) -> &'static str {
+    match limit {
+        LimitReached::Total => "total",
+        LimitReached::Address => "address",
     }
 }
 

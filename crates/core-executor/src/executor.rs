@@ -6,6 +6,7 @@ use crate::shutdown::{self, Courier};
 use crate::slots::Slots;
 use crate::spawner::{Lanes, SpawnerShared};
 use crate::worker::Worker;
+use crate::{BudgetConfig, ConnectionBudget};
 use crate::{Env, EnvError, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal, Spawner};
 use std::future::Future;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio_util::task::TaskTracker;
 const LEAVING: Duration = Duration::from_millis(50);
 
 /// How an executor is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutorConfig {
     /// Worker threads, 1 to 1024; 0 = one per core. Default 0. Setting `SERVER_IO_THREADS`.
     pub threads: usize,
@@ -35,6 +36,8 @@ pub struct ExecutorConfig {
     /// How long listeners stay open after the wish to stop, for load balancers to look elsewhere. Counts towards the
     /// deadline. Default 0. Setting `SHUTDOWN_READY_DELAY`.
     pub ready_delay: Duration,
+    /// How many connections all servers of the executor may have together.
+    pub connections: BudgetConfig,
 }
 
 impl Default for ExecutorConfig {
@@ -46,15 +49,18 @@ impl Default for ExecutorConfig {
             max_tasks: 100_000,
             shutdown_deadline: Duration::from_secs(30),
             ready_delay: Duration::ZERO,
+            connections: BudgetConfig::default(),
         }
     }
 }
 
 impl ExecutorConfig {
-    /// The defaults with `SERVER_IO_THREADS`, `SHUTDOWN_DEADLINE` and `SHUTDOWN_READY_DELAY` applied.
+    /// The defaults with `SERVER_IO_THREADS`, `SHUTDOWN_DEADLINE`, `SHUTDOWN_READY_DELAY` and the settings of
+    /// [`BudgetConfig`] applied.
     ///
     /// # Errors
-    /// When the first is not a whole number from 0 to 1024 or one of the others is no time in seconds.
+    /// When the first is not a whole number from 0 to 1024, one of the next two is no time in seconds, or
+    /// [`BudgetConfig::from_env`] fails.
     pub fn from_env(env: &Env) -> Result<Self, EnvError> {
         let usual = Self::default();
         let threads = env.number("SERVER_IO_THREADS", 0, 0..=1024)?;
@@ -62,6 +68,7 @@ impl ExecutorConfig {
             threads: threads as usize,
             shutdown_deadline: env.seconds("SHUTDOWN_DEADLINE", usual.shutdown_deadline.as_secs())?,
             ready_delay: env.seconds("SHUTDOWN_READY_DELAY", usual.ready_delay.as_secs())?,
+            connections: BudgetConfig::from_env(env)?,
             ..usual
         })
     }
@@ -132,7 +139,7 @@ impl RuntimeExecutor {
             control: control.handle.clone(),
             next: AtomicUsize::new(0),
         };
-        let (spawner, courier) = make_spawner(lanes, config, pair);
+        let (spawner, courier) = make_spawner(lanes, &config, pair);
         control.handle.spawn(courier.run());
         Ok(Self {
             spawner,
@@ -174,7 +181,7 @@ impl RuntimeExecutor {
         let lanes = Lanes::Foreign {
             handle: handle.clone(),
         };
-        let (spawner, courier) = make_spawner(lanes, config, shutdown::pair());
+        let (spawner, courier) = make_spawner(lanes, &config, shutdown::pair());
         let told = EndOfThreads(spawner.shutdown_handle());
         handle.spawn(attend_foreign(spawner.clone(), courier, told));
         Ok(Self {
@@ -296,7 +303,7 @@ impl std::fmt::Debug for RuntimeExecutor {
 
 fn make_spawner(
     lanes: Lanes,
-    config: ExecutorConfig,
+    config: &ExecutorConfig,
     (shutdown, signal, courier): (ShutdownHandle, ShutdownSignal, Courier),
 ) -> (Spawner, Courier) {
     let shared = SpawnerShared {
@@ -306,6 +313,7 @@ fn make_spawner(
         services: waitable_tracker(),
         blocking: BlockingLane::new(config.blocking_threads.max(1), config.blocking_queue),
         slots: Slots::new(config.max_tasks),
+        budget: ConnectionBudget::new(config.connections.clone()),
         closed: AtomicBool::new(false),
         metrics: ExecutorMetrics::new(),
         shutdown,

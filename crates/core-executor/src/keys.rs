@@ -49,6 +49,21 @@ pub const KEYS: &[Key] = &[
         "s a keep-alive connection may be idle, 0 = off",
     ),
     key(
+        "SERVER_MAX_CONNECTIONS",
+        "auto",
+        "connections of both servers, beyond it 503; auto = descriptors - 64, 0 = off",
+    ),
+    key(
+        "SERVER_MAX_CONNECTIONS_PER_ADDRESS",
+        "0",
+        "connections from one address, beyond it 503, 0 = off",
+    ),
+    key(
+        "SERVER_TRUSTED_PROXIES",
+        "",
+        "comma-separated addresses and networks of proxies that are believed",
+    ),
+    key(
         "WAF_MODE",
         "basic",
         "basic = limits on target and body, off = none",

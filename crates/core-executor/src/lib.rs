@@ -49,14 +49,18 @@ pub use shutdown::{ShutdownHandle, ShutdownSignal, StopCause};
 pub use signals::listen_for_signals;
 
 mod accept;
+mod admitted;
 mod connection;
+mod connection_budget;
 mod connection_metrics;
 mod departure;
 mod departure_watch;
+mod forwarded;
 mod inherited;
 mod listener;
 mod metered;
 mod outcome;
+mod refusal;
 mod running_server;
 mod serve;
 mod serve_options;
@@ -65,9 +69,12 @@ mod stream;
 mod stream_cell;
 mod tracked_service;
 mod traffic;
+mod trusted_proxies;
+pub use admitted::Admitted;
 pub use connection::{
     Accepted, Cause, CloseReason, Closed, ConnectionGuard, ConnectionId, ConnectionStateListener, Notice,
 };
+pub use connection_budget::{BudgetConfig, ConnectionBudget, ConnectionPermit, LimitReached};
 pub use connection_metrics::ConnectionMetrics;
 pub use departure::ClientGone;
 pub use inherited::InheritedSockets;
@@ -77,6 +84,7 @@ pub use serve::serve;
 pub use serve_options::ServeOptions;
 pub use stream::{DuplexStream, IoStream};
 pub use tracked_service::ConnectionInfo;
+pub use trusted_proxies::{NoNetwork, TrustedProxies};
 
 mod error;
 pub use error::{BindError, EnvError, ExecutorError, InheritError};

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections the kernel may hold for us before we accept them.
@@ -43,13 +44,21 @@ impl Arrival {
         }
     }
 
+    /// Lets go of it at once: what the peer gets is a reset, and nothing of it lingers here.
+    pub(crate) fn reset(self) {
+        if let Self::Tcp(socket) = &self {
+            // Without it the peer gets a FIN, which is as good.
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Registers it with the worker this is called on.
     pub(crate) fn open(self) -> io::Result<IoStream> {
         match self {
             Self::Boxed(stream) => Ok(IoStream::Boxed(stream)),
             Self::Tcp(socket) => {
                 socket.set_nodelay(true)?;
-                TcpStream::from_std(socket).map(IoStream::Tcp)
+                TcpStream::from_std(socket).map(|socket| IoStream::Tcp(socket.into()))
             }
         }
     }

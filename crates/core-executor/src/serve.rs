@@ -2,6 +2,7 @@
 
 use crate::accept::accept_loop;
 use crate::connection::SharedListener;
+use crate::refusal::Refusals;
 use crate::running_server::Shared;
 use crate::serving::Server;
 use crate::{BoundListener, ExecutorError, RunningServer, ServeOptions, Spawner};
@@ -10,6 +11,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tower_service::Service;
 
@@ -38,14 +40,18 @@ where
         keep_alive,
         state_listener,
         metrics,
+        in_budget,
     } = options;
     let listener_of_states = state_listener.map(|listener| SharedListener {
         listener,
         metrics: metrics.clone(),
         server: name,
     });
+    let refusals = Refusals::new(shared.clone(), listener_of_states.clone());
+    let budget = spawner.connection_budget();
     let server = Server {
         shared: shared.clone(),
+        proxies: budget.trusted_proxies().clone(),
         listener: listener_of_states,
         keep_alive,
         metrics,
@@ -55,8 +61,18 @@ where
         server.metrics.clone(),
         spawner.clone(),
     );
-    let deal = move |arrival, from| {
-        let connection = server.clone().connection(arrival, from, service.clone());
+    let deal = move |arrival, from: SocketAddr| {
+        let permit = match in_budget.then(|| budget.take(Some(from.ip()))).transpose() {
+            Ok(permit) => permit,
+            Err(limit) => {
+                server.metrics.count_refused(limit);
+                if let Some(refusal) = refusals.refuse(arrival, from) {
+                    let _ = dealer.deal(server.shared.connections.track_future(refusal));
+                }
+                return;
+            }
+        };
+        let connection = server.clone().connection(arrival, from, permit, service.clone());
         let tracked = server.shared.connections.track_future(connection);
         // Refused only while the executor ends; the connection is closed by being dropped.
         let _ = dealer.deal(tracked);

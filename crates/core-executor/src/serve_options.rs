@@ -13,6 +13,7 @@ pub struct ServeOptions {
     pub(crate) keep_alive: Duration,
     pub(crate) state_listener: Option<Arc<dyn ConnectionStateListener>>,
     pub(crate) metrics: ConnectionMetrics,
+    pub(crate) in_budget: bool,
 }
 
 impl ServeOptions {
@@ -26,6 +27,7 @@ impl ServeOptions {
             keep_alive: Duration::from_secs(20),
             state_listener: None,
             metrics: ConnectionMetrics::new(name),
+            in_budget: true,
         }
     }
 
@@ -38,6 +40,13 @@ impl ServeOptions {
     /// Who is told of every connection. Default nobody, at no cost.
     pub fn state_listener(mut self, listener: Option<Arc<dyn ConnectionStateListener>>) -> Self {
         self.state_listener = listener;
+        self
+    }
+
+    /// Connections take no place of the executor's [`ConnectionBudget`](crate::ConnectionBudget) and are never refused
+    /// for want of one: for listeners that must answer when the others are full, such as metrics. Default: they do.
+    pub fn outside_budget(mut self) -> Self {
+        self.in_budget = false;
         self
     }
 

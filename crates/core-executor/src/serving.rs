@@ -9,6 +9,7 @@ use crate::stream_cell::StreamCell;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
 use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo, ConnectionMetrics};
+use crate::{ConnectionPermit, TrustedProxies};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -36,12 +37,19 @@ pub(crate) struct Server {
     pub(crate) listener: Option<SharedListener>,
     pub(crate) keep_alive: Duration,
     pub(crate) metrics: ConnectionMetrics,
+    /// Whose word about the client's address is taken.
+    pub(crate) proxies: TrustedProxies,
 }
 
 impl Server {
     /// One connection from its arrival to its last word.
-    pub(crate) async fn connection<S, B>(self, arrival: Arrival, remote_addr: SocketAddr, service: S)
-    where
+    pub(crate) async fn connection<S, B>(
+        self,
+        arrival: Arrival,
+        remote_addr: SocketAddr,
+        permit: Option<ConnectionPermit>,
+        service: S,
+    ) where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
@@ -61,13 +69,22 @@ impl Server {
             guard.closed(CloseReason::Error);
             return;
         };
+        let stream = match permit {
+            Some(permit) => stream.holding(permit),
+            None => stream,
+        };
         let info = ConnectionInfo {
             id,
             remote_addr,
+            client_addr: remote_addr,
             local_addr,
         };
+        let proxies = self
+            .proxies
+            .contain(remote_addr.ip())
+            .then(|| self.proxies.clone());
+        let service = TrackedService::new(service, info, proxies, traffic.clone());
         let stream = StreamCell::new(stream);
-        let service = TrackedService::new(service, info, traffic.clone());
         let io = TokioIo::new(MeteredStream::new(stream.clone(), traffic.clone()));
         let serving = self.http1().serve_connection(io, service).with_upgrades();
         let serving = pin!(serving);

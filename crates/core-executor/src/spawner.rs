@@ -4,7 +4,7 @@ use crate::blocking::BlockingLane;
 use crate::metrics::TaskLease;
 use crate::slots::{Slot, Slots};
 use crate::worker::current_index;
-use crate::{ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
+use crate::{ConnectionBudget, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
 use crate::{TaskError, TaskHandle, TaskOptions};
 use futures_util::FutureExt;
 use std::future::Future;
@@ -41,6 +41,8 @@ pub(crate) struct SpawnerShared {
     pub(crate) blocking: BlockingLane,
     /// Places of the application's tasks, so that their number is bounded.
     pub(crate) slots: Slots,
+    /// Places of the connections of all servers.
+    pub(crate) budget: ConnectionBudget,
     pub(crate) closed: AtomicBool,
     pub(crate) metrics: ExecutorMetrics,
     pub(crate) shutdown: ShutdownHandle,
@@ -155,6 +157,11 @@ impl Spawner {
     /// The signal that hears of it.
     pub fn shutdown_signal(&self) -> ShutdownSignal {
         self.shared.signal.clone()
+    }
+
+    /// The places for connections, which all servers of the executor share.
+    pub fn connection_budget(&self) -> ConnectionBudget {
+        self.shared.budget.clone()
     }
 
     pub(crate) fn enter_control(&self) -> EnterGuard<'_> {

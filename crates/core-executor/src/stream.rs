@@ -1,6 +1,7 @@
 //! The bytes of a connection, whatever carries them.
 
 use crate::metered::MeteredStream;
+use crate::{Admitted, ConnectionPermit};
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -22,7 +23,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> DuplexStream for T {}
 #[non_exhaustive]
 pub enum IoStream {
     /// A TCP socket.
-    Tcp(TcpStream),
+    Tcp(Admitted<TcpStream>),
     /// Anything else.
     Boxed(Box<dyn DuplexStream>),
 }
@@ -30,7 +31,7 @@ pub enum IoStream {
 impl fmt::Debug for IoStream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(stream) => stream.fmt(out),
+            Self::Tcp(stream) => (**stream).fmt(out),
             Self::Boxed(_) => out.write_str("Boxed(..)"),
         }
     }
@@ -81,10 +82,19 @@ impl AsyncWrite for IoStream {
 }
 
 impl IoStream {
+    /// The same stream with its connection's place, which is given back when the stream is gone.
+    #[must_use]
+    pub fn holding(self, permit: ConnectionPermit) -> Self {
+        match self {
+            Self::Tcp(stream) => Self::Tcp(Admitted::with(stream.into_parts().0, Some(permit))),
+            Self::Boxed(stream) => Self::Boxed(Box::new(Admitted::with(stream, Some(permit)))),
+        }
+    }
+
     /// Takes a connection back from hyper after an upgrade, with the bytes that hyper had read behind the request.
     ///
-    /// A connection served by this crate comes back as the stream it was; one of another hyper server comes back
-    /// boxed.
+    /// A connection served by this crate comes back as the stream it was, with its place in the budget; one of
+    /// another hyper server comes back boxed.
     pub fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
         match upgraded.downcast::<TokioIo<MeteredStream>>() {
             Ok(parts) => (parts.io.into_inner().into_stream(), parts.read_buf),

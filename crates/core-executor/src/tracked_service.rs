@@ -1,9 +1,10 @@
 //! Wraps a server's service so that every request knows its connection and is counted until its answer is complete.
 
-use crate::ConnectionId;
+use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
+use crate::{ConnectionId, TrustedProxies};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -22,8 +23,11 @@ use tower_service::Service;
 pub struct ConnectionInfo {
     /// The connection.
     pub id: ConnectionId,
-    /// Where it comes from.
+    /// Where it comes from: the client, or the proxy in front of us.
     pub remote_addr: SocketAddr,
+    /// Who sent the request: `remote_addr`, or, when that is a trusted proxy (`SERVER_TRUSTED_PROXIES`), the client it
+    /// forwards for; then the port is 0 where the proxy does not tell it.
+    pub client_addr: SocketAddr,
     /// The address it came in on.
     pub local_addr: SocketAddr,
 }
@@ -32,12 +36,35 @@ pub struct ConnectionInfo {
 pub(crate) struct TrackedService<S> {
     inner: S,
     info: ConnectionInfo,
+    /// Present when the peer is a trusted proxy.
+    proxies: Option<TrustedProxies>,
     traffic: Arc<Traffic>,
 }
 
 impl<S> TrackedService<S> {
-    pub(crate) fn new(inner: S, info: ConnectionInfo, traffic: Arc<Traffic>) -> Self {
-        Self { inner, info, traffic }
+    pub(crate) fn new(
+        inner: S,
+        info: ConnectionInfo,
+        proxies: Option<TrustedProxies>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self {
+            inner,
+            info,
+            proxies,
+            traffic,
+        }
+    }
+
+    fn info_of(&self, headers: &HeaderMap) -> ConnectionInfo {
+        let client_addr = match &self.proxies {
+            Some(proxies) => forwarded::client(headers, self.info.remote_addr, proxies),
+            None => self.info.remote_addr,
+        };
+        ConnectionInfo {
+            client_addr,
+            ..self.info
+        }
     }
 }
 
@@ -52,8 +79,9 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let lease = RequestLease::new(self.traffic.clone());
-        request.extensions_mut().insert(self.info);
         request.extensions_mut().insert(self.traffic.client());
+        let info = self.info_of(request.headers());
+        request.extensions_mut().insert(info);
         TrackedFuture {
             wants_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             inner: Ready::new(self.inner.clone(), request),

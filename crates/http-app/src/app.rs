@@ -40,6 +40,7 @@ pub struct App<S = ()> {
     pub(crate) stop: StopHandle,
     pub(crate) listener: Option<Arc<dyn ConnectionStateListener>>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) in_budget: bool,
     state: S,
     router: Router<S>,
     /// In the order given; the last one is the outermost.
@@ -73,6 +74,7 @@ where
             stop: StopHandle::new(),
             listener: None,
             hooks: Vec::new(),
+            in_budget: true,
             state,
             router: Router::new(),
             layers: Vec::new(),
@@ -86,6 +88,13 @@ where
     /// What errors, notices and log lines call this server: letters, digits, underscores (default `http`).
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
+        self
+    }
+
+    /// Its connections do not count towards `SERVER_MAX_CONNECTIONS` and are never refused because of it: for what must
+    /// answer when everything else is full, such as metrics.
+    pub fn outside_connection_budget(mut self) -> Self {
+        self.in_budget = false;
         self
     }
 

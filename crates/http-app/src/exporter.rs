@@ -41,7 +41,8 @@ fn starts_a_name(prefix: &str) -> bool {
     prefix.bytes().all(allowed) && !prefix.starts_with(|first: char| first.is_ascii_digit())
 }
 
-/// An application that answers `/metrics` at the configured address and nothing else.
+/// An application that answers `/metrics` at the configured address and nothing else. Its connections are outside of
+/// `SERVER_MAX_CONNECTIONS`.
 ///
 /// ```
 /// use http_app::{MetricsConfig, metrics_app};
@@ -62,6 +63,7 @@ pub fn metrics_app(config: MetricsConfig, registry: Registry) -> App {
         ..AppConfig::default()
     })
     .named("metrics")
+    .outside_connection_budget()
     .merge(metrics_router(registry))
 }
 

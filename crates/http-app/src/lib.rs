@@ -62,6 +62,8 @@ pub use hooks::{HookOutcome, HookReport};
 mod report;
 pub use report::AppReport;
 
+mod client_addr;
+pub use client_addr::ClientAddr;
 mod answering;
 mod bodies;
 mod limits;

@@ -89,6 +89,7 @@ impl BoundApp {
             hooks,
             socket: _,
             readiness,
+            in_budget,
         } = parts;
         if let Some(readiness) = readiness {
             readiness.hears(spawner.shutdown_signal());
@@ -102,6 +103,10 @@ impl BoundApp {
             .keep_alive(config.keep_alive)
             .state_listener(state_listener)
             .metrics(metrics.connections().clone());
+        let options = match in_budget {
+            true => options,
+            false => options.outside_budget(),
+        };
         let server = serve(listener, AppService::new(router, rules), options, spawner)
             .map_err(|source| AppError::Start { server: name, source })?;
         tracing::info!(server = name, address = %server.local_addr(), "accepting");

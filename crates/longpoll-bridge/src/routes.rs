@@ -106,7 +106,7 @@ fn remote_addr(parts: &Parts) -> Option<SocketAddr> {
     let core = parts
         .extensions
         .get::<ConnectionInfo>()
-        .map(|info| info.remote_addr);
+        .map(|info| info.client_addr);
     core.or_else(|| {
         parts
             .extensions

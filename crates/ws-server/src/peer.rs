@@ -75,7 +75,8 @@ impl Peer {
             .unwrap_or_default()
     }
 
-    /// The peer's address, where the transport knows it.
+    /// The peer's address, where the transport knows it; behind a trusted proxy (`SERVER_TRUSTED_PROXIES`) that of the
+    /// client it forwards for, with port 0 where it does not tell the port.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
     }

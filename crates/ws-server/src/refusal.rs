@@ -53,6 +53,9 @@ impl Refusal {
         "the WebSocket server is not accepting sessions",
     );
 
+    /// There is no place for one more connection: 503 with `Retry-After`.
+    pub(crate) const FULL: Self = Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
+
     /// A callback panicked.
     pub(crate) const PANICKED: Self = Self::fixed(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
 

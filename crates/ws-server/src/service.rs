@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use core_executor::{ConnectionInfo, IoStream};
-use http::{Request, Response};
+use core_executor::{ConnectionInfo, ConnectionPermit, IoStream};
+use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use tower_service::Service;
@@ -85,6 +85,7 @@ async fn open(
 ) -> Result<(), Refusal> {
     let on_upgrade = on_upgrade.ok_or(Refusal::bad_request("this connection cannot be upgraded"))?;
     let remote_addr = remote_addr(&parts);
+    let permit = place_of_its_own(hub, &parts)?;
     let target = parts
         .uri
         .path_and_query()
@@ -99,7 +100,7 @@ async fn open(
         .await?;
     let spawner = hub.spawner().ok_or(Refusal::STOPPING)?;
     spawner
-        .spawn_service(carry(on_upgrade, attachment, granted.negotiated()))
+        .spawn_service(carry(on_upgrade, permit, attachment, granted.negotiated()))
         .map_err(|_| Refusal::STOPPING)
 }
 
@@ -107,7 +108,7 @@ fn remote_addr(parts: &http::request::Parts) -> Option<SocketAddr> {
     let core = parts
         .extensions
         .get::<ConnectionInfo>()
-        .map(|info| info.remote_addr);
+        .map(|info| info.client_addr);
     core.or_else(|| {
         parts
             .extensions
@@ -116,9 +117,27 @@ fn remote_addr(parts: &http::request::Parts) -> Option<SocketAddr> {
     })
 }
 
+/// A place among the connections for a session that does not inherit one: on HTTP/2 the connection keeps its own, and
+/// a server that is not ours never took one.
+fn place_of_its_own(hub: &Hub, parts: &http::request::Parts) -> Result<Option<ConnectionPermit>, Refusal> {
+    let connection = parts.extensions.get::<ConnectionInfo>();
+    if connection.is_some() && parts.version <= Version::HTTP_11 {
+        return Ok(None);
+    }
+    let peer = connection.map_or_else(|| remote_addr(parts), |info| Some(info.remote_addr));
+    let spawner = hub.spawner().ok_or(Refusal::STOPPING)?;
+    let permit = spawner.connection_budget().take(peer.map(|peer| peer.ip()));
+    permit.map(Some).map_err(|_| Refusal::FULL)
+}
+
 /// Waits for the stream and runs the session on it. The connection that upgrades tells when it fails; a session
 /// that is cut meanwhile does not wait for it.
-async fn carry(on_upgrade: OnUpgrade, attachment: Attachment, deflate: Option<Negotiated>) {
+async fn carry(
+    on_upgrade: OnUpgrade,
+    permit: Option<ConnectionPermit>,
+    attachment: Attachment,
+    deflate: Option<Negotiated>,
+) {
     match until_upgraded(on_upgrade, &attachment).await {
         Some(Ok(upgraded)) => {
             let Some(spawner) = attachment.session().hub().spawner() else {
@@ -126,6 +145,10 @@ async fn carry(on_upgrade: OnUpgrade, attachment: Attachment, deflate: Option<Ne
             };
             // What came early may be a slice of the handshake's whole buffer, so it does not live on.
             let (stream, early) = IoStream::from_upgraded(upgraded);
+            let stream = match permit {
+                Some(permit) => stream.holding(permit),
+                None => stream,
+            };
             // A task of its own, because this one would keep its room for the handshake as long as the session lives.
             // Refused only while the executor ends, and then the dropped attachment ends the session.
             let _ = spawner.spawn_service(session_loop::run(stream, &early, attachment, deflate));

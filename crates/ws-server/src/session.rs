@@ -106,7 +106,7 @@ impl Session {
         self.0.id
     }
 
-    /// The peer's address, where it is known.
+    /// The peer's address, where it is known; see [`Peer::remote_addr`].
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.0.peer.remote_addr()
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bind;
+mod budget;
 mod client;
 mod drain;
 mod drain_counts;

@@ -140,8 +140,9 @@ async fn every_request_knows_its_connection() {
     assert_ne!(first, other);
     let heard = site.heard.of(one.addr());
     let expected = format!(
-        "ConnectionInfo {{ id: {:?}, remote_addr: {}, local_addr: {} }}",
+        "ConnectionInfo {{ id: {:?}, remote_addr: {}, client_addr: {}, local_addr: {} }}",
         heard[0].id,
+        one.addr(),
         one.addr(),
         site.addr()
     );

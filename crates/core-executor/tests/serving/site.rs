@@ -41,6 +41,12 @@ pub(crate) struct Backstage {
 pub(crate) struct Heard(Arc<Mutex<Vec<Notice>>>);
 
 impl Heard {
+    /// A listener that keeps what it hears here.
+    pub(crate) fn listener(&self) -> impl core_executor::ConnectionStateListener + use<> {
+        let sink = self.clone();
+        move |notice: &Notice| sink.0.lock().unwrap().push(notice.clone())
+    }
+
     pub(crate) fn all(&self) -> Vec<Notice> {
         self.0.lock().unwrap().clone()
     }
@@ -93,11 +99,9 @@ impl Site {
         };
         let executor = RuntimeExecutor::new(config).unwrap();
         let heard = Heard::default();
-        let sink = heard.clone();
-        let listener = move |notice: &Notice| sink.0.lock().unwrap().push(notice.clone());
         let metrics = ConnectionMetrics::new("site");
         let options = ServeOptions::new("site")
-            .state_listener(Some(Arc::new(listener)))
+            .state_listener(Some(Arc::new(heard.listener())))
             .metrics(metrics.clone());
         let stage = Backstage {
             permits: Arc::new(Semaphore::new(0)),

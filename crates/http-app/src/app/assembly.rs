@@ -30,6 +30,7 @@ where
             stop,
             listener,
             hooks,
+            in_budget,
             state,
             router,
             layers,
@@ -67,6 +68,7 @@ where
                 hooks,
                 socket,
                 readiness,
+                in_budget,
             },
         ))
     }
@@ -82,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) hooks: Vec<Hook>,
     pub(crate) socket: Option<TcpListener>,
     pub(crate) readiness: Option<Readiness>,
+    pub(crate) in_budget: bool,
 }
 
 /// What the application answers by itself where no route of its own does.

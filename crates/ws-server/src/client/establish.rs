@@ -57,7 +57,7 @@ async fn tcp(host: &str, port: u16) -> Result<IoStream, ClientError> {
         let stream = TcpStream::connect((host, port)).await?;
         // Frames are written together; waiting for more of them only costs time.
         stream.set_nodelay(true)?;
-        Ok(IoStream::Tcp(stream))
+        Ok(IoStream::Tcp(stream.into()))
     };
     connect.await.map_err(|source| ClientError::Connect {
         address: format!("{host}:{port}"),

@@ -4,13 +4,17 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use core_executor::IoStream;
+use core_executor::{ConnectionPermit, IoStream};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// What the task reads from. Whoever sends may write to a TCP socket, so its other half belongs to the outbox.
 pub(super) enum Link {
-    Tcp(OwnedReadHalf),
+    Tcp {
+        read: OwnedReadHalf,
+        /// The connection's place in the budget.
+        _permit: Option<ConnectionPermit>,
+    },
     /// TLS, an HTTP/2 stream, a simulated one: read and written by the task alone.
     /// Boxed, because a TCP connection should not keep room for it.
     Other(Box<IoStream>),
@@ -20,8 +24,9 @@ impl Link {
     pub(super) fn new(stream: IoStream) -> (Self, Option<OwnedWriteHalf>) {
         match stream {
             IoStream::Tcp(socket) => {
+                let (socket, _permit) = socket.into_parts();
                 let (read, write) = socket.into_split();
-                (Self::Tcp(read), Some(write))
+                (Self::Tcp { read, _permit }, Some(write))
             }
             other => (Self::Other(Box::new(other)), None),
         }
@@ -33,7 +38,7 @@ impl Link {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(read) => Pin::new(read).poll_read(context, buffer),
+            Self::Tcp { read, .. } => Pin::new(read).poll_read(context, buffer),
             Self::Other(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
         }
     }

@@ -22,8 +22,8 @@ impl Connection {
         let outbox = attachment.session().outbox();
         let written = match link {
             None => return,
-            Some(Link::Tcp(_)) if closing.is_none() && !outbox.has_work() => return,
-            Some(Link::Tcp(_)) => outbox.poll_write(closing.as_deref_mut(), context),
+            Some(Link::Tcp { .. }) if closing.is_none() && !outbox.has_work() => return,
+            Some(Link::Tcp { .. }) => outbox.poll_write(closing.as_deref_mut(), context),
             Some(Link::Other(stream)) => outbox.poll_write_to(&mut **stream, closing.as_deref_mut(), context),
         };
         self.metrics().wrote(written.load);
