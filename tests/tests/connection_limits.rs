@@ -168,26 +168,29 @@ fn with_few_descriptors_the_default_limit_answers_503() {
 #[test]
 fn without_descriptors_it_costs_nothing_and_it_serves_when_they_are_back() {
     let mut example = lab().limited("-n 64").set("SERVER_MAX_CONNECTIONS", 0).start();
-    let (http, ws) = (example.http(), example.ws());
-    let attempts = [(); 3].map(|()| {
-        let held: Vec<_> = (0..80)
-            .map(|index| http::connect([http, ws][index % 2]))
-            .collect();
+    let servers = [example.http(), example.ws()];
+    let mut attempts = Vec::new();
+    for _ in 0..3 {
+        let held: Vec<_> = (0..80).map(|index| http::connect(servers[index % 2])).collect();
         let share = starved_share(&mut example);
         drop(held);
         let began = Instant::now();
-        Client::connect(ws, "/").echoes("again");
-        (share, began.elapsed())
-    });
-    let best = attempts
-        .iter()
-        .copied()
-        .min_by_key(|(share, took)| (took.as_millis(), (share * 1e6) as u64));
-    let in_bounds = attempts
-        .iter()
-        .any(|(share, took)| *share < 0.02 && *took <= Duration::from_millis(500));
-    eprintln!("share of a core and time to an echo: {attempts:?}, best {best:?}");
-    assert!(in_bounds, "{attempts:?}");
+        echoes(servers[1]);
+        let took = began.elapsed();
+        eprintln!("{:.2} % of a core, echo after {took:?}", share * 100.0);
+        if share < 0.02 && took <= Duration::from_millis(500) {
+            return;
+        }
+        attempts.push((share, took));
+    }
+    panic!("share of a core, time to an echo: {attempts:?}");
+}
+
+fn echoes(address: SocketAddr) {
+    let mut client = Client::connect(address, "/");
+    assert_eq!(client.text(), "welcome");
+    client.send("again");
+    assert_eq!(client.text(), "echo: again");
 }
 
 /// Share of a core that is used in three seconds without descriptors, in which each server may log three lines.
