@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use workspace_tests::descriptors::want_descriptors;
 use workspace_tests::example::{Example, Launch};
 use workspace_tests::http::{self, Answer};
 use workspace_tests::observe::until;
@@ -104,6 +105,7 @@ fn an_idle_crowd_from_one_address_leaves_room_for_others() {
         .set("SERVER_MAX_CONNECTIONS_PER_ADDRESS", 256)
         .set("SERVER_MAX_CONNECTIONS", 300)
         .start();
+    want_descriptors(CROWD + 200);
     let mut crowd = Vec::new();
     for _ in 0..CROWD {
         crowd.push(http::connect(example.http()));
