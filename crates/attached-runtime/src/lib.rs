@@ -59,14 +59,14 @@ mod error;
 pub use error::RuntimeError;
 
 pub use core_executor::{
-    Accepted, BudgetConfig, Cause, CloseReason, Closed, ConnectionId, ConnectionInfo,
+    Accepted, BudgetConfig, Cause, ClientGone, CloseReason, Closed, ConnectionId, ConnectionInfo,
     ConnectionStateListener, Env, EnvError, ExecutorConfig, ExecutorError, ExecutorMetrics, InheritError,
     InheritedSockets, Notice, RuntimeExecutor, ShutdownHandle, ShutdownSignal, Spawner, StopCause,
     StopReport, TaskError, TaskHandle, TaskOptions, TrustedProxies, listen_for_signals,
 };
 pub use http_app::{
-    App, AppConfig, AppError, AppReport, ClientAddr, HookOutcome, HookReport, HttpMetrics, MetricsConfig,
-    RequestTimeout, RunningApp, Waf, WafMode, metrics_app, metrics_router,
+    App, AppConfig, AppError, AppReport, ClientAddr, Disconnected, HookOutcome, HookReport, HttpMetrics,
+    MetricsConfig, OnDisconnect, RequestTimeout, RunningApp, Waf, WafMode, metrics_app, metrics_router,
 };
 pub use longpoll_bridge::{LongPollBridge, LongPollConfig};
 pub use ws_server::{

@@ -4,17 +4,15 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 use crate::metrics::Limit;
 use crate::service::{Begun, body_too_large, internal_error, timed_out};
-use crate::timeout::Ticket;
 
 pin_project! {
     /// The future of [`AppService`](crate::service::AppService).
@@ -33,7 +31,6 @@ pin_project! {
         Awaited {
             #[pin]
             answer: RouteFuture<Infallible>,
-            ticket: Arc<Ticket>,
             // Made when the answer is first waited for: most requests are answered at once.
             clock: Option<Pin<Box<Sleep>>>,
         },
@@ -52,13 +49,9 @@ impl Answering {
         }
     }
 
-    pub(crate) fn awaited(answer: RouteFuture<Infallible>, ticket: Arc<Ticket>, begun: Begun) -> Self {
+    pub(crate) fn awaited(answer: RouteFuture<Infallible>, begun: Begun) -> Self {
         Self {
-            stage: Stage::Awaited {
-                answer,
-                ticket,
-                clock: None,
-            },
+            stage: Stage::Awaited { answer, clock: None },
             begun,
         }
     }
@@ -71,18 +64,14 @@ impl Future for Answering {
         let mut this = self.project();
         let response = match this.stage.as_mut().project() {
             StageProjection::Known { response } => response.take().expect("not polled after its end"),
-            StageProjection::Awaited {
-                answer,
-                ticket,
-                clock,
-            } => match poll_answer(answer, this.begun, cx) {
-                Poll::Ready(_) if ticket.body_is_too_large() => {
+            StageProjection::Awaited { answer, clock } => match poll_answer(answer, this.begun, cx) {
+                Poll::Ready(_) if this.begun.body_is_too_large() => {
                     this.begun.note_limit(Limit::Body);
                     body_too_large()
                 }
                 Poll::Ready(response) => response,
                 Poll::Pending => {
-                    ready!(poll_limit(ticket, clock, this.begun, cx));
+                    ready!(poll_limit(clock, this.begun, cx));
                     this.begun.note_limit(Limit::Timeout);
                     timed_out()
                 }
@@ -110,17 +99,8 @@ fn poll_answer(
 }
 
 /// Ready when the request's time is up. The limit is read each time: a layer further in may just have changed it.
-fn poll_limit(
-    ticket: &Ticket,
-    clock: &mut Option<Pin<Box<Sleep>>>,
-    begun: &Begun,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    let Some(deadline) = ticket
-        .limit()
-        .and_then(|limit| begun.at.checked_add(limit))
-        .map(Instant::from_std)
-    else {
+fn poll_limit(clock: &mut Option<Pin<Box<Sleep>>>, begun: &Begun, cx: &mut Context<'_>) -> Poll<()> {
+    let Some(deadline) = begun.deadline() else {
         *clock = None;
         return Poll::Pending;
     };

@@ -27,6 +27,9 @@ pub struct AppConfig {
     pub keep_alive: Duration,
     /// Limits on what a request may carry (`WAF_*`).
     pub waf: Waf,
+    /// How many handlers may run at once that are not dropped when their client leaves, by
+    /// [`OnDisconnect`](crate::OnDisconnect); a request more gets 503 (default 1024, zero refuses all).
+    pub max_detached_handlers: u32,
     /// How long one shutdown hook may take before the next one gets its turn (default 5 s).
     pub hook_timeout: Duration,
     /// How long [`RunningApp::close`](crate::RunningApp::close) waits for requests in flight before it cuts them
@@ -42,6 +45,7 @@ impl Default for AppConfig {
             request_timeout: Duration::from_millis(2000),
             keep_alive: Duration::from_secs(20),
             waf: Waf::default(),
+            max_detached_handlers: 1024,
             hook_timeout: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
         }
@@ -61,6 +65,7 @@ impl AppConfig {
             request_timeout,
             keep_alive,
             waf: _,
+            max_detached_handlers,
             hook_timeout,
             drain_deadline,
         } = Self::default();
@@ -70,6 +75,7 @@ impl AppConfig {
             request_timeout: env.millis("SERVER_REQUEST_TIMEOUT", millis(request_timeout))?,
             keep_alive: env.seconds("SERVER_SESSION_TIMEOUT_SEC", keep_alive.as_secs())?,
             waf: Waf::from_env(env)?,
+            max_detached_handlers,
             hook_timeout,
             drain_deadline: env.seconds("SHUTDOWN_DEADLINE", drain_deadline.as_secs())?,
         })

@@ -68,9 +68,16 @@ mod answering;
 mod bodies;
 mod limits;
 mod service;
+mod ticket;
 mod timeout;
 pub use bodies::error_response;
 pub use timeout::{RequestTimeout, RequestTimeoutService};
+
+mod detached;
+mod disconnect;
+mod disconnected;
+pub use disconnect::{OnDisconnect, OnDisconnectFuture, OnDisconnectService};
+pub use disconnected::Disconnected;
 
 mod probes;
 mod static_files;

@@ -12,7 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{LengthLimitError, Limited};
 use pin_project_lite::pin_project;
 
-use crate::timeout::Ticket;
+use crate::ticket::Ticket;
 
 /// Length of the request target as it stood in the request line.
 pub(crate) fn target_len(uri: &Uri) -> usize {

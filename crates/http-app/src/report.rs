@@ -14,7 +14,7 @@ pub struct AppReport {
     pub hooks: Arc<[HookReport]>,
     /// Requests in flight when draining began, or behind them on the same connection, that got their answer.
     pub answered: u64,
-    /// Connections that were cut at the deadline with a request unanswered.
+    /// Requests that were unanswered at the deadline and cut, and handlers that had gone on without their client.
     pub cut: u64,
     /// What the executor's end came to, from [`App::run`](crate::App::run). `None` where the executor goes on, and
     /// where an immediate stop left nobody to wait for it.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use core_executor::{BoundListener, Drained, RunningServer, ServeOptions, ShutdownSignal, Spawner, serve};
 use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
 
 use crate::app::{App, Parts};
 use crate::config::AppConfig;
+use crate::detached::Detached;
 use crate::error::AppError;
 use crate::hooks::{HookReport, Hooks};
 use crate::metrics::HttpMetrics;
@@ -94,10 +96,12 @@ impl BoundApp {
         if let Some(readiness) = readiness {
             readiness.hears(spawner.shutdown_signal());
         }
+        let detached = Detached::new(spawner.clone(), config.max_detached_handlers, metrics.clone());
         let rules = Rules {
             waf: config.waf,
             request_timeout: config.request_timeout,
             metrics: metrics.clone(),
+            detached: detached.clone(),
         };
         let options = ServeOptions::new(name)
             .keep_alive(config.keep_alive)
@@ -114,6 +118,8 @@ impl BoundApp {
         let signal = spawner.shutdown_signal();
         Ok(RunningApp {
             server,
+            _detached_guard: detached.guard(),
+            detached,
             hooks,
             stop,
             signal,
@@ -142,6 +148,9 @@ impl std::fmt::Debug for BoundApp {
 #[must_use = "dropping a running application stops it"]
 pub struct RunningApp {
     server: RunningServer,
+    detached: Detached,
+    /// Whoever drops the application ends its handlers, also those whose client has left.
+    _detached_guard: DropGuard,
     hooks: Arc<Hooks>,
     stop: StopHandle,
     signal: ShutdownSignal,
@@ -199,10 +208,12 @@ impl RunningApp {
         self.server.begin_drain();
     }
 
-    /// Waits until every connection has ended, and cuts at `deadline` those that have not. Call
-    /// [`begin_drain`](Self::begin_drain) before it.
+    /// Waits until every connection and every handler has ended, also those whose client has left, and cuts at
+    /// `deadline` those that have not. Call [`begin_drain`](Self::begin_drain) before it.
     pub async fn drained(&self, deadline: Instant) -> Drained {
-        self.server.drained(deadline).await
+        let mut drained = self.server.drained(deadline).await;
+        drained.cut += self.detached.drained(deadline).await;
+        drained
     }
 
     /// Ends the application: hooks, then the listener, then the requests in flight, for

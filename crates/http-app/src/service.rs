@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::response::Response;
 use axum::{BoxError, Router};
 use bytes::Bytes;
-use core_executor::ConnectionInfo;
+use core_executor::{ClientGone, ConnectionInfo};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body::Body as HttpBody;
 use tower_service::Service;
@@ -17,9 +17,10 @@ use tower_service::Service;
 use crate::answering::Answering;
 use crate::bodies::error_response;
 use crate::config::Waf;
+use crate::detached::Detached;
 use crate::limits::{capped, declares_more_than, target_len};
 use crate::metrics::{HttpMetrics, Limit};
-use crate::timeout::Ticket;
+use crate::ticket::Ticket;
 
 /// What holds for every request of one application.
 pub(crate) struct Rules {
@@ -27,6 +28,7 @@ pub(crate) struct Rules {
     /// Zero = off.
     pub(crate) request_timeout: Duration,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) detached: Detached,
 }
 
 /// The whole application as one service; core-executor clones it for every connection.
@@ -66,12 +68,14 @@ impl AppService {
         None
     }
 
-    fn admit<B>(&mut self, request: Request<B>, begun: Begun) -> Answering
+    fn admit<B>(&mut self, request: Request<B>, mut begun: Begun) -> Answering
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let ticket = Arc::new(Ticket::new(self.rules.request_timeout));
+        let client = request.extensions().get::<ClientGone>().cloned();
+        let client = client.unwrap_or_else(ClientGone::never);
+        let ticket = Arc::new(Ticket::new(begun.at, Arc::clone(&self.rules), client));
         let limit = self.rules.waf.body_limit();
         let mut request = request.map(|body| capped(body, limit, &ticket));
         // axum's own limit of 2 MiB would bite where `WAF_*` says that more is welcome.
@@ -84,7 +88,8 @@ impl AppService {
             request.extensions_mut().insert(peer);
         }
         request.extensions_mut().insert(Arc::clone(&ticket));
-        Answering::awaited(self.router.call(request), ticket, begun)
+        begun.ticket = Some(ticket);
+        Answering::awaited(self.router.call(request), begun)
     }
 }
 
@@ -115,6 +120,8 @@ pub(crate) struct Begun {
     pub(crate) at: Instant,
     rules: Arc<Rules>,
     answered: bool,
+    /// Absent where the router never saw the request.
+    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 impl Begun {
@@ -124,6 +131,7 @@ impl Begun {
             at: Instant::now(),
             rules,
             answered: false,
+            ticket: None,
         }
     }
 
@@ -132,25 +140,47 @@ impl Begun {
         self.rules.metrics.answered(status, self.at.elapsed());
     }
 
+    pub(crate) fn body_is_too_large(&self) -> bool {
+        self.ticket
+            .as_ref()
+            .is_some_and(|ticket| ticket.body_is_too_large())
+    }
+
+    /// When the request's time is up, as of now.
+    pub(crate) fn deadline(&self) -> Option<tokio::time::Instant> {
+        self.ticket.as_ref()?.deadline()
+    }
+
     pub(crate) fn note_limit(&self, limit: Limit) {
         self.rules.metrics.limited(limit);
     }
 
     pub(crate) fn note_panic(&self, panic: &(dyn std::any::Any + Send)) {
-        self.rules.metrics.panicked();
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        // `?` escapes control bytes: a panic text may carry what a client sent.
-        tracing::error!(panic = ?text.unwrap_or("not a text"), "a handler panicked");
+        note_panic(&self.rules.metrics, panic);
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if !self.answered {
-            self.rules.metrics.abandoned();
+        if self.answered {
+            return;
+        }
+        self.rules.metrics.abandoned();
+        if let Some(ticket) = &self.ticket
+            && ticket.client().is_gone()
+        {
+            self.rules.metrics.client_gone(ticket.policy());
         }
     }
+}
+
+/// Counts and logs a panic in a handler or in middleware.
+pub(crate) fn note_panic(metrics: &HttpMetrics, panic: &(dyn std::any::Any + Send)) {
+    metrics.panicked();
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    // `?` escapes control bytes: a panic text may carry what a client sent.
+    tracing::error!(panic = ?text.unwrap_or("not a text"), "a handler panicked");
 }
 
 /// 413. The rest of the body is not wanted, so the connection ends with the answer.
@@ -165,6 +195,14 @@ pub(crate) fn body_too_large() -> Response {
 /// 500 for a panic.
 pub(crate) fn internal_error() -> Response {
     error_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+}
+
+/// 503 for a request whose handler would be one detached handler too many.
+pub(crate) fn too_many_detached() -> Response {
+    error_response(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many requests of this kind run",
+    )
 }
 
 /// 503 for a request whose time is up.

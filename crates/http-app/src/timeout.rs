@@ -1,7 +1,6 @@
 //! The time a request may take, and how a route says otherwise.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,46 +8,7 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What the layers inside a request tell the one that waits for its answer.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    /// Limit in nanoseconds counted from the request's arrival, 0 = none. A route may change it on the way in.
-    limit: AtomicU64,
-    /// The body went past its limit while it was read: the answer is 413, whatever the handler makes of it.
-    body_too_large: AtomicBool,
-}
-
-impl Ticket {
-    pub(crate) fn new(limit: Duration) -> Self {
-        Self {
-            limit: AtomicU64::new(nanos(limit)),
-            body_too_large: AtomicBool::new(false),
-        }
-    }
-
-    pub(crate) fn limit(&self) -> Option<Duration> {
-        match self.limit.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
-    }
-
-    pub(crate) fn body_is_too_large(&self) -> bool {
-        self.body_too_large.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_body_too_large(&self) {
-        self.body_too_large.store(true, Ordering::Relaxed);
-    }
-
-    fn set_limit(&self, limit: Duration) {
-        self.limit.store(nanos(limit), Ordering::Relaxed);
-    }
-}
-
-fn nanos(limit: Duration) -> u64 {
-    u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)
-}
+use crate::ticket::Ticket;
 
 /// A layer for single routes that replaces [`AppConfig::request_timeout`](crate::AppConfig::request_timeout).
 ///

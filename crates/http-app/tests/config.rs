@@ -25,6 +25,7 @@ fn nothing_set_means_the_documented_defaults() {
         request_timeout,
         keep_alive,
         waf,
+        max_detached_handlers,
         hook_timeout,
         drain_deadline,
     } = AppConfig::from_env(&env).unwrap();
@@ -39,6 +40,7 @@ fn nothing_set_means_the_documented_defaults() {
             max_body_bytes: 1_048_576
         }
     );
+    assert_eq!(max_detached_handlers, 1024);
     assert_eq!(hook_timeout, Duration::from_secs(5));
     assert_eq!(drain_deadline, Duration::from_secs(30));
     let MetricsConfig { host, port, prefix } = MetricsConfig::from_env(&env).unwrap();
@@ -88,6 +90,7 @@ fn every_setting_reaches_its_field() {
             max_target_len: 65534,
             max_body_bytes: 5,
         },
+        max_detached_handlers: 1024,
         hook_timeout: Duration::from_secs(5),
         drain_deadline: Duration::from_secs(9),
     };

@@ -1,0 +1,86 @@
+//! What the layers inside a request and the one that waits for its answer tell each other.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use core_executor::ClientGone;
+
+use crate::disconnect::OnDisconnect;
+use crate::service::Rules;
+
+/// One request's notes; in its extensions while it is answered.
+pub(crate) struct Ticket {
+    arrived: Instant,
+    rules: Arc<Rules>,
+    client: ClientGone,
+    /// Limit in nanoseconds counted from the request's arrival, 0 = none. A route may change it on the way in.
+    limit: AtomicU64,
+    /// The body went past its limit while it was read: the answer is 413, whatever the handler makes of it.
+    body_too_large: AtomicBool,
+    /// What becomes of the handler when the client leaves. A route may change it on the way in.
+    policy: Mutex<OnDisconnect>,
+    /// The handler runs on a task of its own already.
+    is_detached: AtomicBool,
+}
+
+impl Ticket {
+    pub(crate) fn new(arrived: Instant, rules: Arc<Rules>, client: ClientGone) -> Self {
+        Self {
+            arrived,
+            client,
+            limit: AtomicU64::new(nanos(rules.request_timeout)),
+            rules,
+            body_too_large: AtomicBool::new(false),
+            policy: Mutex::default(),
+            is_detached: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The client as it is, whatever the route's policy lets the handler know.
+    pub(crate) fn client(&self) -> &ClientGone {
+        &self.client
+    }
+
+    /// When the request's time is up, as of now.
+    pub(crate) fn deadline(&self) -> Option<tokio::time::Instant> {
+        let limit = match self.limit.load(Ordering::Relaxed) {
+            0 => return None,
+            nanos => Duration::from_nanos(nanos),
+        };
+        self.arrived.checked_add(limit).map(Into::into)
+    }
+
+    pub(crate) fn set_limit(&self, limit: Duration) {
+        self.limit.store(nanos(limit), Ordering::Relaxed);
+    }
+
+    pub(crate) fn body_is_too_large(&self) -> bool {
+        self.body_too_large.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_body_too_large(&self) {
+        self.body_too_large.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn policy(&self) -> OnDisconnect {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_policy(&self, policy: OnDisconnect) {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// Whether the handler is to be detached now: only the outermost layer that wants it does it.
+    pub(crate) fn detach(&self) -> bool {
+        !self.is_detached.swap(true, Ordering::Relaxed)
+    }
+}
+
+fn nanos(limit: Duration) -> u64 {
+    u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)
+}
