@@ -33,6 +33,10 @@ examples:
 autobahn cases="quick":
     tests/autobahn/run {{ cases }}
 
+# schemathesis and openapi-spec-validator against the examples' own /openapi.json (`just schemathesis 500` asks more).
+schemathesis requests="30":
+    tests/schemathesis/run {{ requests }}
+
 # Instructions per message of the hot paths, compared with benches/instructions.txt (`--update` writes it).
 instructions *arguments:
     cargo build --release --package benches --bins

@@ -79,6 +79,11 @@ fn full_is_the_second_example_of_the_seed() {
         (sent.status, sent.text()),
         (202, r#"{"session_id":"room:general","status":"queued"}"#)
     );
+    let api = http::get(http, "/openapi.json").json();
+    for path in ["/", "/status", "/ws/poll", "/ws/send"] {
+        assert!(api["paths"][path].is_object(), "{path}");
+    }
+    assert_eq!(http::get(http, "/docs").status, 200);
     let metrics = http::get(example.metrics(), "/metrics");
     assert_eq!(
         metrics.header("content-type"),

@@ -2,10 +2,12 @@
 
 use crate::banner::Addresses;
 use crate::drain::Conductor;
+use crate::endpoints;
 use crate::parts::{Sockets, WsPart};
 use crate::phase::PhaseBoard;
 use crate::{AttachedRuntime, RuntimeError};
 use core_executor::{ExecutorMetrics, InheritedSockets, RuntimeExecutor};
+use http::Method;
 use http_app::{App, BoundApp, HttpMetrics, MetricsConfig, metrics_app};
 use longpoll_bridge::LongPollBridge;
 use prometheus::Registry;
@@ -26,6 +28,7 @@ pub struct Builder<S = ()> {
     /// Whether the WebSocket server has a port of its own.
     own_port: bool,
     probes: bool,
+    docs: bool,
     inherited: InheritedSockets,
     announce: bool,
     signals: bool,
@@ -41,6 +44,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             upgrades: Vec::new(),
             own_port: true,
             probes: true,
+            docs: true,
             inherited: InheritedSockets::default(),
             announce: true,
             signals: true,
@@ -103,6 +107,13 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// true; routes of the app with these paths come first.
     pub fn health(mut self, probes: bool) -> Self {
         self.probes = probes;
+        self
+    }
+
+    /// Whether `/openapi.json` and `/docs` are served, with the WebSocket and long-poll endpoints in them
+    /// ([`App::openapi`], which also sets the title). Default true; routes of the app with these paths come first.
+    pub fn docs(mut self, docs: bool) -> Self {
+        self.docs = docs;
         self
     }
 
@@ -186,6 +197,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             upgrades,
             own_port,
             probes,
+            docs,
             inherited,
             announce: _,
             signals: _,
@@ -193,9 +205,11 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         if let Some(bridge) = &bridge {
             ws = bridge.attach(ws);
             app = app.merge_without_timeout(bridge.router().with_state(()));
+            app = endpoints::describe_polls(app, &bridge.openapi());
         }
         for path in upgrades {
             app = app.route_service(&path, ws.service());
+            app = app.describe(Method::GET, &path, ws.service().openapi());
         }
         if probes {
             app = app.health();
@@ -226,6 +240,9 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             metrics = metrics.map(|metrics| metrics.listener(socket));
         }
         let ws = WsPart::bind(ws, own_port)?;
+        if docs {
+            app = endpoints::note_websocket(app, &ws);
+        }
         let app = app.bind().map_err(RuntimeError::Http)?;
         let metrics = metrics
             .map(App::bind)

@@ -39,6 +39,7 @@
 //! A second signal cuts every wait. What was cut is counted in the report.
 
 mod builder;
+mod endpoints;
 mod parts;
 mod runtime;
 pub use builder::Builder;
@@ -66,7 +67,8 @@ pub use core_executor::{
 };
 pub use http_app::{
     App, AppConfig, AppError, AppReport, ClientAddr, Disconnected, HookOutcome, HookReport, HttpMetrics,
-    MetricsConfig, OnDisconnect, RequestTimeout, RunningApp, Waf, WafMode, metrics_app, metrics_router,
+    MetricsConfig, OnDisconnect, OpenApi, RequestTimeout, RunningApp, Waf, WafMode, metrics_app,
+    metrics_router,
 };
 pub use longpoll_bridge::{LongPollBridge, LongPollConfig};
 pub use ws_server::{

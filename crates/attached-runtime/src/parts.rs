@@ -2,7 +2,7 @@
 
 use crate::RuntimeError;
 use core_executor::{InheritedSockets, Spawner};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use ws_server::{BoundWsServer, RunningWsServer, WsServer};
 
 /// The sockets of a supervisor, one for each server that has one.
@@ -48,6 +48,13 @@ impl WsPart {
             return ws.bind().map(Self::OwnPort).map_err(RuntimeError::WebSocket);
         }
         Ok(Self::UnderPaths(ws))
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::OwnPort(bound) => Some(bound.local_addr()),
+            Self::UnderPaths(_) => None,
+        }
     }
 
     pub(crate) fn start(self, spawner: &Spawner) -> Result<RunningWsServer, RuntimeError> {

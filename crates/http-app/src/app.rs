@@ -11,10 +11,12 @@ use core_executor::ConnectionStateListener;
 use crate::config::AppConfig;
 use crate::hooks::{Hook, erase};
 use crate::metrics::HttpMetrics;
+use crate::openapi::{Described, OpenApi};
 use crate::probes::Readiness;
 use crate::stop::StopHandle;
 
 mod assembly;
+mod documented;
 mod middleware;
 mod routes;
 
@@ -52,6 +54,9 @@ pub struct App<S = ()> {
     socket: Option<TcpListener>,
     /// What `/readyz` goes by, when there are probes.
     probes: Option<Readiness>,
+    /// What `/openapi.json` says about the whole, when it is served.
+    docs: Option<OpenApi>,
+    described: Vec<Described>,
 }
 
 impl App {
@@ -82,6 +87,8 @@ where
             files: Vec::new(),
             socket: None,
             probes: None,
+            docs: None,
+            described: Vec::new(),
         }
     }
 

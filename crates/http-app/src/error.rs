@@ -27,6 +27,14 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    /// [`App::describe`](crate::App::describe) was given something that is no operation of the application.
+    #[error("the description of {method} {path} is no JSON object, or there is no such route")]
+    DescribesNoRoute {
+        /// The method it is for.
+        method: http::Method,
+        /// The path it is for.
+        path: String,
+    },
     /// The executor takes no more tasks: a stop was asked for already.
     #[error("cannot start the {server} server")]
     Start {

@@ -79,6 +79,8 @@ mod disconnected;
 pub use disconnect::{OnDisconnect, OnDisconnectFuture, OnDisconnectService};
 pub use disconnected::Disconnected;
 
+mod openapi;
+pub use openapi::OpenApi;
 mod probes;
 mod static_files;
 mod static_path;

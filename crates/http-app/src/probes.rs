@@ -6,9 +6,11 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use core_executor::ShutdownSignal;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::json;
 
 use crate::bodies::error_response;
+use crate::openapi::Described;
 use crate::stop::StopHandle;
 use crate::timeout::RequestTimeout;
 
@@ -53,6 +55,33 @@ pub(crate) fn router(readiness: Readiness) -> Router {
             }),
         )
         .layer(RequestTimeout::off())
+}
+
+/// What they are in the OpenAPI document.
+pub(crate) fn described() -> Vec<Described> {
+    let answer = |status: &str| {
+        json!({
+            "description": format!("It is {status}."),
+            "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["status"],
+                "properties": { "status": { "const": status } }
+            } } }
+        })
+    };
+    let probe = |path: &str, summary: &str, status: &str| Described {
+        method: Method::GET,
+        path: path.to_owned(),
+        operation: json!({ "summary": summary, "responses": { "200": answer(status) } }),
+    };
+    vec![
+        probe("/healthz", "Whether the process serves requests", "alive"),
+        probe(
+            "/readyz",
+            "Whether more work is welcome: 503 from the wish to stop on",
+            "ready",
+        ),
+    ]
 }
 
 fn fine(status: &'static str) -> Response {

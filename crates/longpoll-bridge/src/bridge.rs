@@ -15,7 +15,7 @@ use crate::mailboxes::Mailboxes;
 use crate::relay::MailboxRelay;
 use crate::ring::Limits;
 use crate::waiters::Waiters;
-use crate::{BridgeError, LongPollConfig, LongPollMetrics, routes, sweeper};
+use crate::{BridgeError, LongPollConfig, LongPollMetrics, openapi, routes, sweeper};
 
 /// Carries the messages of one WebSocket server over plain HTTP. Cloning counts a reference.
 ///
@@ -97,6 +97,18 @@ impl LongPollBridge {
     /// [`LongPollConfig::wait`]. A send is answered within [`LongPollConfig::request_limit`].
     pub fn router(&self) -> Router {
         routes::router(self.clone())
+    }
+
+    /// What the endpoints are in an OpenAPI document: a paths object (OpenAPI 3.1.0 §4.8.8).
+    ///
+    /// ```
+    /// use longpoll_bridge::{LongPollBridge, LongPollConfig};
+    ///
+    /// let paths = LongPollBridge::new(LongPollConfig::default()).openapi();
+    /// assert!(paths["/ws/poll"]["get"].is_object() && paths["/ws/send"]["post"].is_object());
+    /// ```
+    pub fn openapi(&self) -> serde_json::Value {
+        openapi::paths()
     }
 
     /// Starts the sweeper, which removes unused mailboxes and stops by itself when a shutdown is asked for. Again

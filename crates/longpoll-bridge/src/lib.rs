@@ -98,6 +98,7 @@ mod sweeper;
 mod waiters;
 
 mod cookie;
+mod openapi;
 mod poll;
 mod posted;
 mod refusal;

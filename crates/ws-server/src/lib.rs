@@ -123,6 +123,7 @@ pub use outbox::{OutboxPolicy, SendOutcome};
 pub use relay::{Relay, Target};
 
 mod handshake;
+mod openapi;
 mod origin;
 mod refusal;
 mod service;

@@ -20,6 +20,7 @@ use crate::deflate::Negotiated;
 use crate::handlers::BoxFuture;
 use crate::handshake::{self, Granted, HandshakeRequest};
 use crate::hub::Hub;
+use crate::openapi;
 use crate::outbox::Interest;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
@@ -41,6 +42,20 @@ pub struct UpgradeService {
 impl UpgradeService {
     pub(crate) fn new(hub: Hub) -> Self {
         Self { hub }
+    }
+}
+
+impl UpgradeService {
+    /// What a `GET` on its path is in an OpenAPI document: an operation object (OpenAPI 3.1.0 §4.8.10).
+    ///
+    /// ```
+    /// use ws_server::{WsConfig, WsServer};
+    ///
+    /// let operation = WsServer::new(WsConfig::default()).service().openapi();
+    /// assert!(operation["responses"]["101"].is_object());
+    /// ```
+    pub fn openapi(&self) -> serde_json::Value {
+        openapi::operation()
     }
 }
 

@@ -169,3 +169,40 @@ fn sockets_of_the_caller_are_served() {
     assert!(began.elapsed() < Duration::from_secs(5));
     TcpListener::bind(expected.0).expect("closed at the end");
 }
+
+#[test]
+fn the_openapi_document_has_the_app_the_polls_and_the_upgrade() {
+    let bridge = || LongPollBridge::new(LongPollConfig::default());
+    let runtime = AttachedRuntime::builder(app(), ws())
+        .long_polling(bridge())
+        .websocket_on("/ws")
+        .start(executor())
+        .expect("it starts");
+    let (http, ws_port) = (http_addr(&runtime), ws_addr(&runtime));
+    let api = http::get(http, "/openapi.json").json();
+    let paths = api["paths"].as_object().expect("an object");
+    let listed: Vec<&str> = paths.keys().map(String::as_str).collect();
+    assert_eq!(
+        listed,
+        ["/", "/healthz", "/readyz", "/ws", "/ws/poll", "/ws/send"]
+    );
+    for status in ["101", "400", "403", "426"] {
+        assert!(paths["/ws"]["get"]["responses"][status].is_object(), "{status}");
+    }
+    let body = &paths["/ws/send"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(body["required"], serde_json::json!(["type"]));
+    let poll = paths["/ws/poll"].as_object().expect("an object");
+    assert!(poll.contains_key("get") && !poll.contains_key("head"), "{poll:?}");
+    let about = api["info"]["description"].as_str().expect("a text");
+    assert!(about.contains(&format!("ws://{ws_port}/")), "{about}");
+    assert_eq!(http::get(http, "/docs").status, 200);
+    finalize(runtime);
+
+    let runtime = AttachedRuntime::builder(app(), ws())
+        .long_polling(bridge())
+        .docs(false)
+        .start(executor())
+        .expect("it starts");
+    assert_eq!(http::get(http_addr(&runtime), "/openapi.json").status, 404);
+    finalize(runtime);
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use core_executor::ConnectionStateListener;
+use serde_json::Value;
 
 use super::App;
 use crate::bodies::{method_not_allowed, route_not_found};
@@ -13,6 +14,7 @@ use crate::config::AppConfig;
 use crate::error::AppError;
 use crate::hooks::Hook;
 use crate::metrics::HttpMetrics;
+use crate::openapi::{self, Described, OpenApi};
 use crate::probes::{self, Readiness};
 use crate::static_files::StaticFiles;
 use crate::stop::StopHandle;
@@ -38,6 +40,8 @@ where
             files,
             socket,
             probes,
+            docs,
+            described,
         } = self;
         let empty = Router::new();
         let missing = match fallback {
@@ -52,7 +56,7 @@ where
             readiness.also_hears(stop.clone());
             readiness
         });
-        let own = own_pages(readiness.clone());
+        let own = own_pages(readiness.clone(), docs, &routes, described)?;
         let mut router = with_files(routes, own, files, missing)?;
         for wrap in layers {
             router = wrap(router);
@@ -88,9 +92,46 @@ pub(crate) struct Parts {
 }
 
 /// What the application answers by itself where no route of its own does.
-fn own_pages(readiness: Option<Readiness>) -> Option<Router> {
-    let pages = probes::router(readiness?);
-    Some(pages.method_not_allowed_fallback(method_not_allowed))
+fn own_pages(
+    readiness: Option<Readiness>,
+    docs: Option<OpenApi>,
+    routes: &Router,
+    described: Vec<Described>,
+) -> Result<Option<Router>, AppError> {
+    let probes = readiness.map(probes::router);
+    // Made whether or not it is served, so that a description of nothing is an error in any case.
+    let document = match docs.is_some() || !described.is_empty() {
+        true => Some(document(
+            &docs.clone().unwrap_or_default(),
+            probes.as_ref(),
+            routes,
+            described,
+        )?),
+        false => None,
+    };
+    let docs = document.filter(|_| docs.is_some());
+    let docs = docs.map(|document| openapi::router(document.to_string().into_bytes()));
+    let pages = probes.into_iter().chain(docs).reduce(Router::merge);
+    Ok(pages.map(|pages| pages.method_not_allowed_fallback(method_not_allowed)))
+}
+
+/// The document of the application's routes, and of the probes that no route of its own stands before.
+fn document(
+    about: &OpenApi,
+    probes: Option<&Router>,
+    routes: &Router,
+    described: Vec<Described>,
+) -> Result<Value, AppError> {
+    let routes = openapi::routes_of(routes);
+    let mut listed = probes.map(openapi::routes_of).unwrap_or_default();
+    let mut all = match probes {
+        Some(_) => probes::described(),
+        None => Vec::new(),
+    };
+    all.retain(|probe| !routes.contains_key(&probe.path));
+    listed.extend(routes);
+    all.extend(described);
+    openapi::document(about, &listed, all)
 }
 
 fn with_files(
