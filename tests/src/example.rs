@@ -155,7 +155,7 @@ impl Launch {
             lines,
             seen: Vec::new(),
             addresses: Addresses::default(),
-            _directory: self.directory,
+            directory: self.directory,
         }
     }
 }
@@ -191,7 +191,7 @@ pub struct Example {
     lines: Receiver<String>,
     seen: Vec<String>,
     addresses: Addresses,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Example {
@@ -213,6 +213,20 @@ impl Example {
     /// All of them, as far as there are any.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Writes a file into the directory it runs in, in one step for whoever reads it, and says where it is.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        let new = self.directory.path().join("new");
+        std::fs::write(&new, text).expect("the directory is ours");
+        std::fs::rename(new, &path).expect("the directory is ours");
+        path
+    }
+
+    /// The text of a file in the directory it runs in.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).expect("the file is there")
     }
 
     /// Its process id.

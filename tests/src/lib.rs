@@ -1,6 +1,7 @@
 //! What the workspace's tests share: examples as real processes, a small HTTP client, a WebSocket client,
 //! a WebSocket peer of bare bytes, and what can be seen of a process from outside.
 
+pub mod certificate;
 pub mod descriptors;
 pub mod example;
 pub mod http;

@@ -1,6 +1,7 @@
 //! Every bad setting is a start error in one line, with exit code 1 and nothing half-started.
 
 use std::net::TcpListener;
+use workspace_tests::certificate::self_signed;
 use workspace_tests::example::Launch;
 
 /// Checks that a process ends with 1 before it is ready, and that its last words are one line that has all of these.
@@ -36,6 +37,8 @@ fn bad_settings_are_start_errors() {
         ("SHUTDOWN_CLOSE_CODE", "1000"),
         ("METRICS_PREFIX", "1-bad"),
         ("SERVER_HOST", "no such host"),
+        ("SERVER_TLS_ENABLED", "perhaps"),
+        ("SERVER_TLS_HANDSHAKE_TIMEOUT", "soon"),
     ] {
         let needle = if key == "METRICS_PREFIX" { "1-bad" } else { key };
         refused(Launch::new("full").set(key, value), &[needle]);
@@ -49,15 +52,40 @@ fn bad_settings_are_start_errors() {
 }
 
 #[test]
+fn tls_without_usable_files_is_a_start_error() {
+    let tls = || Launch::new("full").set("SERVER_TLS_ENABLED", "true");
+    refused(tls(), &["SERVER_TLS_CERT_FILE"]);
+    refused(
+        tls().set("SERVER_TLS_CERT_FILE", "cert.pem"),
+        &["SERVER_TLS_KEY_FILE"],
+    );
+    let named = || {
+        tls()
+            .set("SERVER_TLS_CERT_FILE", "cert.pem")
+            .set("SERVER_TLS_KEY_FILE", "key.pem")
+    };
+    refused(named(), &["SERVER_TLS_CERT_FILE", "cert.pem"]);
+    refused(
+        named().file("cert.pem", "no certificate"),
+        &["SERVER_TLS_CERT_FILE", "cert.pem"],
+    );
+    let (certificate, _) = self_signed();
+    refused(
+        named().file("cert.pem", &certificate),
+        &["SERVER_TLS_KEY_FILE", "key.pem"],
+    );
+    let (_, key) = self_signed();
+    refused(
+        named().file("cert.pem", &certificate).file("key.pem", &key),
+        &["SERVER_TLS_KEY_FILE", "key.pem", "does not belong to"],
+    );
+}
+
+#[test]
 fn unknown_settings_in_a_file_are_start_errors() {
     refused(
         Launch::new("full").file(".env", "WEBSOKET_PORT=1\nWEBSOCKET_PROT=9\n"),
         &[".env:2", "WEBSOCKET_PROT", "did you mean `WEBSOCKET_PORT`?"],
-    );
-    // Keys of features that are not built yet are unknown: a setting without an effect would be worse.
-    refused(
-        Launch::new("full").file(".env", "SERVER_TLS_ENABLED=1\n"),
-        &["SERVER_TLS_ENABLED"],
     );
     refused(Launch::new("full").file(".env", "SERVER_PORT\n"), &[".env:1"]);
     // Other people's keys are none of our business.

@@ -1,11 +1,12 @@
 //! Every example starts, does what its first lines say, and exits 0 on SIGTERM.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 use tungstenite::Message;
+use workspace_tests::certificate::connect;
 use workspace_tests::example::{Example, Launch};
 use workspace_tests::http;
 use workspace_tests::ws::Client;
@@ -356,6 +357,28 @@ fn lab() {
     let mut quiet = Launch::new("lab").set("LAB_QUIET", 1).start();
     Client::connect(quiet.ws(), "/").close(1000, "");
     assert!(!quiet.all_lines().iter().any(|line| line.starts_with("EV ")));
+}
+
+#[test]
+fn tls_with_a_certificate_of_its_own() {
+    let example = Launch::new("tls").start();
+    let certificate = example.read("localhost.pem");
+    let mut stream = connect(example.http(), &certificate, &["http/1.1"]);
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).expect("TLS");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(
+        answer.contains("TLS 1.3 ") && answer.ends_with("Some(\"http/1.1\")\n"),
+        "{answer}"
+    );
+    let stream = connect(example.ws(), &certificate, &[]);
+    let (mut socket, _) = tungstenite::client("wss://localhost/", stream).expect("a session");
+    socket.send(Message::text("hello")).expect("sent");
+    assert_eq!(socket.read().expect("an echo"), Message::text("echo: hello"));
+    socket.close(None).expect("a Close can be sent");
+    assert!(matches!(socket.read(), Ok(Message::Close(_))));
+    ends_well(example);
 }
 
 #[test]

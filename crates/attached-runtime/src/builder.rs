@@ -141,7 +141,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         self
     }
 
-    /// Whether `run` and `serve` listen for SIGTERM and SIGINT. Default true.
+    /// Whether `run` and `serve` listen for SIGTERM and SIGINT, and with TLS for SIGHUP. Default true.
     pub fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
         self
@@ -160,6 +160,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         let phases = PhaseBoard::new();
         let bound = self.bind(executor.metrics(), &phases)?;
         let (conductor, addresses, finished) = bound.serve(executor, phases)?;
+        let reloader = conductor.tls_reloader();
         let (spawner, watched) = (conductor.executor.spawner(), conductor.phases.watch());
         let Conductor {
             executor,
@@ -183,7 +184,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             .conduct()
         });
         Ok(AttachedRuntime::new(
-            spawner, watched, finished, addresses, announce, signals,
+            spawner, watched, finished, addresses, reloader, announce, signals,
         ))
     }
 

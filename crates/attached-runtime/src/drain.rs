@@ -2,7 +2,7 @@
 
 use crate::phase::PhaseBoard;
 use crate::{Phase, ShutdownReport};
-use core_executor::{Drained, RuntimeExecutor, ShutdownSignal};
+use core_executor::{Drained, RuntimeExecutor, ShutdownSignal, TlsReloader};
 use http_app::{HookReport, RunningApp};
 use longpoll_bridge::LongPollBridge;
 use std::pin::pin;
@@ -27,6 +27,13 @@ pub(crate) struct Conductor {
 }
 
 impl Conductor {
+    /// What reads the certificates of both servers again; nothing when neither has TLS.
+    pub(crate) fn tls_reloader(&self) -> Option<TlsReloader> {
+        let parts = [self.app.tls_reloader(), self.ws.tls_reloader()];
+        let has_tls = parts.iter().any(Option::is_some);
+        has_tls.then(|| TlsReloader::joined(parts.into_iter().flatten()))
+    }
+
     /// Waits for the wish to stop and ends everything: hooks, listeners, polls and requests, then WebSocket, then
     /// HTTP, then the metrics listener, then the executor.
     pub(crate) async fn conduct(self) {

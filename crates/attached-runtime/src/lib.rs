@@ -65,6 +65,7 @@ pub use core_executor::{
     InheritedSockets, Notice, RuntimeExecutor, ShutdownHandle, ShutdownSignal, Spawner, StopCause,
     StopReport, TaskError, TaskHandle, TaskOptions, TrustedProxies, listen_for_signals,
 };
+pub use core_executor::{ClientAuth, TlsConfig, TlsError, TlsFacts, TlsReloader, TlsVersion};
 pub use http_app::{
     App, AppConfig, AppError, AppReport, ClientAddr, Disconnected, HookOutcome, HookReport, HttpMetrics,
     MetricsConfig, OnDisconnect, OpenApi, RequestTimeout, RunningApp, Waf, WafMode, metrics_app,

@@ -2,7 +2,8 @@
 
 use crate::banner::Addresses;
 use crate::{Builder, Phase, RuntimeError, ShutdownReport};
-use core_executor::{RuntimeExecutor, ShutdownHandle, Spawner, StopCause, listen_for_signals};
+use core_executor::{RuntimeExecutor, ShutdownHandle, Spawner, StopCause, TlsReloader};
+use core_executor::{listen_for_signals, reload_on_hangup};
 use http_app::App;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub struct AttachedRuntime {
     /// Filled once, by the end.
     finished: watch::Receiver<Option<Arc<ShutdownReport>>>,
     addresses: Addresses,
+    reloader: Option<TlsReloader>,
     announce: bool,
     signals: bool,
     /// Keeps the value on the thread that made it: the safe control path.
@@ -61,6 +63,7 @@ impl AttachedRuntime {
         phases: watch::Receiver<Phase>,
         finished: watch::Receiver<Option<Arc<ShutdownReport>>>,
         addresses: Addresses,
+        reloader: Option<TlsReloader>,
         announce: bool,
         signals: bool,
     ) -> Self {
@@ -69,6 +72,7 @@ impl AttachedRuntime {
             phases,
             finished,
             addresses,
+            reloader,
             announce,
             signals,
             _stays: PhantomData,
@@ -100,6 +104,11 @@ impl AttachedRuntime {
         self.phases.clone()
     }
 
+    /// What reads the certificates and keys of both servers again; nothing without TLS.
+    pub fn tls_reloader(&self) -> Option<TlsReloader> {
+        self.reloader.clone()
+    }
+
     /// Says `ready …`, blocks this thread until a signal or a handle asks for the end, ends, and reports.
     ///
     /// # Errors
@@ -115,7 +124,8 @@ impl AttachedRuntime {
         waiting.block_on(self.serve())
     }
 
-    /// Says `ready …`, waits until a signal or a handle asks for the end, ends, and reports.
+    /// Says `ready …`, waits until a signal or a handle asks for the end, ends, and reports. With TLS, SIGHUP reads
+    /// certificates and keys again ([`TlsReloader`]).
     ///
     /// Dropping the future is dropping the runtime: it asks for the end and does not wait for it.
     ///
@@ -124,6 +134,9 @@ impl AttachedRuntime {
     pub async fn serve(self) -> Result<ShutdownReport, RuntimeError> {
         if self.signals {
             listen_for_signals(&self.spawner)?;
+            if let Some(reloader) = self.tls_reloader() {
+                reload_on_hangup(&self.spawner, reloader)?;
+            }
         }
         if self.announce {
             self.addresses.announce();

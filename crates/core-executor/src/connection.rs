@@ -1,6 +1,6 @@
 //! Connection states: what a listener is told of every connection, and the guard that tells it.
 
-use crate::ConnectionMetrics;
+use crate::{ConnectionMetrics, TlsFacts};
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,7 +75,7 @@ pub struct Notice {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Cause {
-    /// It was accepted.
+    /// It was accepted. On a server with TLS this comes when the handshake has ended, whether or not it succeeded.
     Accepted(Accepted),
     /// It is over. The last word of a connection that was not upgraded.
     Closed(Closed),
@@ -91,6 +91,8 @@ pub struct Accepted {
     pub local_addr: SocketAddr,
     /// Name of the server that accepted it: `http`, `ws` or `metrics`.
     pub server: &'static str,
+    /// What the TLS handshake found out; nothing on a plain connection and when the handshake did not succeed.
+    pub tls: Option<Arc<TlsFacts>>,
 }
 
 /// Facts about a connection that is over.
@@ -99,11 +101,11 @@ pub struct Accepted {
 pub struct Closed {
     /// Why.
     pub reason: CloseReason,
-    /// From accepted to closed.
+    /// From its arrival, before any TLS handshake, to closed.
     pub duration: Duration,
-    /// Bytes read from it.
+    /// Bytes read from it; under TLS those inside it.
     pub bytes_in: u64,
-    /// Bytes written to it: taken by the operating system, whether or not the peer read them.
+    /// Bytes written to it: taken by the operating system, whether or not the peer read them; under TLS those inside.
     pub bytes_out: u64,
     /// Requests whose head was read.
     pub requests: u64,
@@ -123,6 +125,10 @@ pub enum CloseReason {
     LimitRefused,
     /// The peer did not speak HTTP.
     BadRequest,
+    /// The TLS handshake failed: the peer spoke no TLS or a kind we do not speak, had no certificate we trust, or left.
+    TlsFailed,
+    /// The TLS handshake was not complete within its limit.
+    TlsTimeout,
     /// The service failed (it panicked, its answer broke off), or the socket did for another reason than the peer.
     Error,
     /// The server stops and had nothing under way here.
@@ -148,7 +154,7 @@ impl SharedListener {
     }
 }
 
-/// Says `Accepted` when made and exactly one last word after it, at the latest when dropped.
+/// Says `Accepted` once and exactly one last word after it, at the latest when dropped.
 #[must_use = "dropping the guard says that the connection was cut"]
 pub struct ConnectionGuard {
     /// Absent without a listener, and once the last word is said.
@@ -159,7 +165,10 @@ struct Live {
     shared: SharedListener,
     id: ConnectionId,
     remote_addr: SocketAddr,
-    accepted: Instant,
+    local_addr: SocketAddr,
+    arrived: Instant,
+    /// `Accepted` was said.
+    is_accepted: bool,
     counts: Arc<dyn ConnectionCounts>,
 }
 
@@ -170,7 +179,8 @@ pub(crate) trait ConnectionCounts: Send + Sync {
 }
 
 impl ConnectionGuard {
-    pub(crate) fn accepted(
+    /// For a connection of which nothing is said yet.
+    pub(crate) fn arrived(
         shared: Option<&SharedListener>,
         id: ConnectionId,
         remote_addr: SocketAddr,
@@ -180,16 +190,23 @@ impl ConnectionGuard {
         let Some(shared) = shared.cloned() else {
             return Self { live: None };
         };
-        let server = shared.server;
         let live = Box::new(Live {
             shared,
             id,
             remote_addr,
-            accepted: Instant::now(),
+            local_addr,
+            arrived: Instant::now(),
+            is_accepted: false,
             counts,
         });
-        live.tell(Cause::Accepted(Accepted { local_addr, server }));
         Self { live: Some(live) }
+    }
+
+    /// The first word, with what a TLS handshake found out.
+    pub(crate) fn accepted(&mut self, tls: Option<&Arc<TlsFacts>>) {
+        if let Some(live) = &mut self.live {
+            live.tell_accepted(tls);
+        }
     }
 
     /// The last word: the connection is over.
@@ -205,9 +222,10 @@ impl ConnectionGuard {
     }
 
     fn say_closed(&mut self, reason: CloseReason) {
-        let Some(live) = self.live.take() else { return };
+        let Some(mut live) = self.live.take() else { return };
+        live.tell_accepted(None);
         let (bytes_in, bytes_out, requests) = live.counts.counts();
-        let duration = live.accepted.elapsed();
+        let duration = live.arrived.elapsed();
         live.tell(Cause::Closed(Closed {
             reason,
             duration,
@@ -219,6 +237,16 @@ impl ConnectionGuard {
 }
 
 impl Live {
+    fn tell_accepted(&mut self, tls: Option<&Arc<TlsFacts>>) {
+        if !std::mem::replace(&mut self.is_accepted, true) {
+            self.tell(Cause::Accepted(Accepted {
+                local_addr: self.local_addr,
+                server: self.shared.server,
+                tls: tls.cloned(),
+            }));
+        }
+    }
+
     fn tell(&self, cause: Cause) {
         self.shared.tell(&Notice {
             id: self.id,
@@ -268,7 +296,10 @@ mod tests {
 
     fn guard(shared: Option<&SharedListener>) -> ConnectionGuard {
         let addr = SocketAddr::from(([127, 0, 0, 1], 80));
-        ConnectionGuard::accepted(shared, ConnectionId::next(), addr, addr, Arc::new(NoTraffic))
+        let mut guard =
+            ConnectionGuard::arrived(shared, ConnectionId::next(), addr, addr, Arc::new(NoTraffic));
+        guard.accepted(None);
+        guard
     }
 
     fn words(heard: &Mutex<Vec<Notice>>) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use crate::LimitReached;
 use crate::metrics::{counter, gauge};
+use crate::tls::TlsMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of one server's connections, live: cloning shares them.
@@ -13,6 +14,7 @@ pub struct ConnectionMetrics {
     active: IntGauge,
     accept_errors: IntCounter,
     listener_panics: IntCounter,
+    tls: TlsMetrics,
 }
 
 impl ConnectionMetrics {
@@ -37,6 +39,7 @@ impl ConnectionMetrics {
                 &full("state_listener_panics_total"),
                 "Times the connection-state listener panicked",
             ),
+            tls: TlsMetrics::new(name),
         }
     }
 
@@ -51,12 +54,14 @@ impl ConnectionMetrics {
             active,
             accept_errors,
             listener_panics,
+            tls,
         } = self.clone();
         registry.register(Box::new(accepted))?;
         registry.register(Box::new(refused))?;
         registry.register(Box::new(active))?;
         registry.register(Box::new(accept_errors))?;
-        registry.register(Box::new(listener_panics))
+        registry.register(Box::new(listener_panics))?;
+        tls.register(registry)
     }
 
     /// Connections accepted so far.
@@ -87,6 +92,25 @@ impl ConnectionMetrics {
     /// Times the connection-state listener panicked.
     pub fn listener_panics(&self) -> u64 {
         self.listener_panics.get()
+    }
+
+    /// TLS handshakes that succeeded.
+    pub fn tls_handshakes(&self) -> u64 {
+        self.tls.handshakes()
+    }
+
+    /// TLS handshakes that failed or took too long.
+    pub fn tls_handshake_failures(&self) -> u64 {
+        self.tls.failed_handshakes()
+    }
+
+    /// Times certificate and key were read again and could not be used.
+    pub fn tls_reload_errors(&self) -> u64 {
+        self.tls.reload_errors()
+    }
+
+    pub(crate) fn tls(&self) -> &TlsMetrics {
+        &self.tls
     }
 
     pub(crate) fn count_accept_error(&self) {

@@ -64,6 +64,18 @@ pub const KEYS: &[Key] = &[
         "comma-separated addresses and networks of proxies that are believed",
     ),
     key(
+        "SERVER_TLS_ENABLED",
+        "false",
+        "TLS for HTTP and WebSocket, never plaintext",
+    ),
+    key("SERVER_TLS_CERT_FILE", "", "PEM file of the certificate chain"),
+    key("SERVER_TLS_KEY_FILE", "", "PEM file of the private key"),
+    key(
+        "SERVER_TLS_HANDSHAKE_TIMEOUT",
+        "10",
+        "s a TLS handshake may take, 0 = off",
+    ),
+    key(
         "WAF_MODE",
         "basic",
         "basic = limits on target and body, off = none",

@@ -86,5 +86,11 @@ pub use stream::{DuplexStream, IoStream};
 pub use tracked_service::ConnectionInfo;
 pub use trusted_proxies::{NoNetwork, TrustedProxies};
 
+mod tls;
+pub use tls::{
+    ClientAuth, TlsConfig, TlsError, TlsFacts, TlsFile, TlsIdentity, TlsReloader, TlsStream, TlsVersion,
+    reload_on_hangup,
+};
+
 mod error;
 pub use error::{BindError, EnvError, ExecutorError, InheritError};

@@ -35,14 +35,17 @@ pub(crate) struct Refusals {
     under_way: Arc<Slots>,
     shared: Arc<Shared>,
     listener: Option<SharedListener>,
+    /// The server speaks TLS, and so has no answer that a peer could read before a handshake.
+    is_tls: bool,
 }
 
 impl Refusals {
-    pub(crate) fn new(shared: Arc<Shared>, listener: Option<SharedListener>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, listener: Option<SharedListener>, is_tls: bool) -> Self {
         Self {
             under_way: Arc::new(Slots::new(AT_ONCE)),
             shared,
             listener,
+            is_tls,
         }
     }
 
@@ -64,14 +67,18 @@ impl Refusals {
     async fn answer(self, arrival: Arrival, remote_addr: SocketAddr, _slot: Slot) {
         let traffic = Arc::new(Traffic::new(self.shared.totals.clone()));
         let local_addr = arrival.local_addr(self.shared.local_addr);
-        let guard = ConnectionGuard::accepted(
+        let mut guard = ConnectionGuard::arrived(
             self.listener.as_ref(),
             ConnectionId::next(),
             remote_addr,
             local_addr,
             traffic.clone(),
         );
-        if let Ok(stream) = arrival.open() {
+        guard.accepted(None);
+        if self.is_tls {
+            // An answer would want a handshake first.
+            arrival.reset();
+        } else if let Ok(stream) = arrival.open() {
             let stream = MeteredStream::new(StreamCell::new(stream), traffic);
             let is_patient = self.under_way.taken() <= PATIENT;
             tokio::select! {

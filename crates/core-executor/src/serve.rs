@@ -41,13 +41,14 @@ where
         state_listener,
         metrics,
         in_budget,
+        tls,
     } = options;
     let listener_of_states = state_listener.map(|listener| SharedListener {
         listener,
         metrics: metrics.clone(),
         server: name,
     });
-    let refusals = Refusals::new(shared.clone(), listener_of_states.clone());
+    let refusals = Refusals::new(shared.clone(), listener_of_states.clone(), tls.is_some());
     let budget = spawner.connection_budget();
     let server = Server {
         shared: shared.clone(),
@@ -55,6 +56,7 @@ where
         listener: listener_of_states,
         keep_alive,
         metrics,
+        tls,
     };
     let (stop, metrics, dealer) = (
         shared.stop_accepting.clone(),

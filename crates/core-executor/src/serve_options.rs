@@ -1,6 +1,6 @@
 //! How the connections of a server are served.
 
-use crate::{ConnectionMetrics, ConnectionStateListener};
+use crate::{ConnectionMetrics, ConnectionStateListener, TlsIdentity};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ pub struct ServeOptions {
     pub(crate) state_listener: Option<Arc<dyn ConnectionStateListener>>,
     pub(crate) metrics: ConnectionMetrics,
     pub(crate) in_budget: bool,
+    pub(crate) tls: Option<TlsIdentity>,
 }
 
 impl ServeOptions {
-    /// Options of a server with this name: keep-alive limit 20 s, no listener.
+    /// Options of a server with this name: keep-alive limit 20 s, no listener, no TLS.
     ///
     /// # Panics
     /// When the name is no valid beginning of a metric's name (letters, digits, underscores).
@@ -28,6 +29,7 @@ impl ServeOptions {
             state_listener: None,
             metrics: ConnectionMetrics::new(name),
             in_budget: true,
+            tls: None,
         }
     }
 
@@ -53,6 +55,12 @@ impl ServeOptions {
     /// The counters to use instead of new ones.
     pub fn metrics(mut self, metrics: ConnectionMetrics) -> Self {
         self.metrics = metrics;
+        self
+    }
+
+    /// What the server shows to its clients: with it every connection is TLS, without it none is. Default none.
+    pub fn tls(mut self, identity: Option<TlsIdentity>) -> Self {
+        self.tls = identity;
         self
     }
 }

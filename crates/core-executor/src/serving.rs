@@ -6,10 +6,11 @@ use crate::metered::MeteredStream;
 use crate::outcome::Outcome;
 use crate::running_server::Shared;
 use crate::stream_cell::StreamCell;
+use crate::tls::Secured;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
 use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo, ConnectionMetrics};
-use crate::{ConnectionPermit, TrustedProxies};
+use crate::{ConnectionPermit, IoStream, TlsFacts, TlsIdentity, TrustedProxies};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -39,6 +40,7 @@ pub(crate) struct Server {
     pub(crate) metrics: ConnectionMetrics,
     /// Whose word about the client's address is taken.
     pub(crate) proxies: TrustedProxies,
+    pub(crate) tls: Option<TlsIdentity>,
 }
 
 impl Server {
@@ -58,26 +60,24 @@ impl Server {
         let _open = self.metrics.open_one();
         let traffic = Arc::new(Traffic::new(self.shared.totals.clone()));
         let (id, local_addr) = (ConnectionId::next(), arrival.local_addr(self.shared.local_addr));
-        let guard = ConnectionGuard::accepted(
+        let mut guard = ConnectionGuard::arrived(
             self.listener.as_ref(),
             id,
             remote_addr,
             local_addr,
             traffic.clone(),
         );
-        let Ok(stream) = arrival.open() else {
-            guard.closed(CloseReason::Error);
-            return;
+        let (stream, tls) = match self.open(arrival, permit).await {
+            Ok(opened) => opened,
+            Err(reason) => return guard.closed(reason),
         };
-        let stream = match permit {
-            Some(permit) => stream.holding(permit),
-            None => stream,
-        };
+        guard.accepted(tls.as_ref());
         let info = ConnectionInfo {
             id,
             remote_addr,
             client_addr: remote_addr,
             local_addr,
+            tls,
         };
         let proxies = self
             .proxies
@@ -91,6 +91,25 @@ impl Server {
         let attended = Attended::new(serving, &traffic, stream);
         let outcome = self.drive(attended, &traffic).await;
         outcome.tell(guard, &traffic, self.shared.drain.is_cancelled());
+    }
+
+    /// Registers the socket with this worker and shakes hands where that is asked for.
+    async fn open(
+        &self,
+        arrival: Arrival,
+        permit: Option<ConnectionPermit>,
+    ) -> Result<(IoStream, Option<Arc<TlsFacts>>), CloseReason> {
+        let stream = arrival.open().map_err(|_| CloseReason::Error)?;
+        let stream = match permit {
+            Some(permit) => stream.holding(permit),
+            None => stream,
+        };
+        let Some(identity) = &self.tls else {
+            return Ok((stream, None));
+        };
+        // Boxed, because a connection should not keep room for what comes once, at its beginning.
+        let Secured { stream, facts } = Box::pin(identity.secure(stream, &self.shared)).await?;
+        Ok((stream, Some(facts)))
     }
 
     fn http1(&self) -> http1::Builder {

@@ -1,7 +1,7 @@
 //! The bytes of a connection, whatever carries them.
 
 use crate::metered::MeteredStream;
-use crate::{Admitted, ConnectionPermit};
+use crate::{Admitted, ConnectionPermit, TlsStream};
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -24,6 +24,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> DuplexStream for T {}
 pub enum IoStream {
     /// A TCP socket.
     Tcp(Admitted<TcpStream>),
+    /// A connection under TLS.
+    Tls(Box<TlsStream>),
     /// Anything else.
     Boxed(Box<dyn DuplexStream>),
 }
@@ -32,6 +34,7 @@ impl fmt::Debug for IoStream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(stream) => (**stream).fmt(out),
+            Self::Tls(stream) => stream.fmt(out),
             Self::Boxed(_) => out.write_str("Boxed(..)"),
         }
     }
@@ -41,6 +44,7 @@ macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             IoStream::Tcp($stream) => $call,
+            IoStream::Tls($stream) => $call,
             IoStream::Boxed($stream) => $call,
         }
     };
@@ -76,6 +80,7 @@ impl AsyncWrite for IoStream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
             Self::Boxed(stream) => stream.is_write_vectored(),
         }
     }
@@ -87,6 +92,7 @@ impl IoStream {
     pub fn holding(self, permit: ConnectionPermit) -> Self {
         match self {
             Self::Tcp(stream) => Self::Tcp(Admitted::with(stream.into_parts().0, Some(permit))),
+            Self::Tls(stream) => Self::Boxed(Box::new(Admitted::with(stream, Some(permit)))),
             Self::Boxed(stream) => Self::Boxed(Box::new(Admitted::with(stream, Some(permit)))),
         }
     }
@@ -106,6 +112,7 @@ impl IoStream {
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Tls(stream) => stream.descriptor(),
             Self::Boxed(_) => None,
         }
     }

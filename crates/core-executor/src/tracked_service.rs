@@ -2,7 +2,7 @@
 
 use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
-use crate::{ConnectionId, TrustedProxies};
+use crate::{ConnectionId, TlsFacts, TrustedProxies};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 /// Which connection a request came in on. In the extensions of every request served by [`serve`](crate::serve()).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
     /// The connection.
@@ -30,6 +30,8 @@ pub struct ConnectionInfo {
     pub client_addr: SocketAddr,
     /// The address it came in on.
     pub local_addr: SocketAddr,
+    /// What the TLS handshake found out; nothing on a plain connection.
+    pub tls: Option<Arc<TlsFacts>>,
 }
 
 /// One connection's view of the server's service.
@@ -63,7 +65,7 @@ impl<S> TrackedService<S> {
         };
         ConnectionInfo {
             client_addr,
-            ..self.info
+            ..self.info.clone()
         }
     }
 }

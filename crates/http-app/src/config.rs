@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use core_executor::{Env, EnvError};
+use core_executor::{Env, EnvError, TlsConfig};
 
 /// Longest request target hyper parses; a larger limit could never bite.
 const LONGEST_TARGET: u64 = 65_534;
@@ -35,6 +35,8 @@ pub struct AppConfig {
     /// How long [`RunningApp::close`](crate::RunningApp::close) waits for requests in flight before it cuts them
     /// (`SHUTDOWN_DEADLINE`, default 30 s; zero cuts at once).
     pub drain_deadline: Duration,
+    /// TLS for every connection (`SERVER_TLS_…`, default none: plaintext). Never both.
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for AppConfig {
@@ -48,13 +50,14 @@ impl Default for AppConfig {
             max_detached_handlers: 1024,
             hook_timeout: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
+            tls: None,
         }
     }
 }
 
 impl AppConfig {
     /// Reads `SERVER_HOST`, `SERVER_PORT`, `SERVER_REQUEST_TIMEOUT`, `SERVER_SESSION_TIMEOUT_SEC`,
-    /// `SHUTDOWN_DEADLINE` and `WAF_*`; what is not set keeps its default.
+    /// `SERVER_TLS_*`, `SHUTDOWN_DEADLINE` and `WAF_*`; what is not set keeps its default.
     ///
     /// # Errors
     /// The first value that does not have its expected form.
@@ -68,6 +71,7 @@ impl AppConfig {
             max_detached_handlers,
             hook_timeout,
             drain_deadline,
+            tls: _,
         } = Self::default();
         Ok(Self {
             host: env.host("SERVER_HOST", &host)?,
@@ -78,6 +82,7 @@ impl AppConfig {
             max_detached_handlers,
             hook_timeout,
             drain_deadline: env.seconds("SHUTDOWN_DEADLINE", drain_deadline.as_secs())?,
+            tls: TlsConfig::from_env(env)?,
         })
     }
 }

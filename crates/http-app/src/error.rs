@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use core_executor::{BindError, ExecutorError};
+use core_executor::{BindError, ExecutorError, TlsError};
 
 /// Why an application did not start.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,15 @@ pub enum AppError {
         /// Names the address and what the operating system said.
         #[source]
         source: BindError,
+    },
+    /// TLS is asked for and its files cannot be used; nothing was started.
+    #[error("cannot set up TLS for the {server} server")]
+    Tls {
+        /// Which server.
+        server: &'static str,
+        /// Names the setting and the file.
+        #[source]
+        source: TlsError,
     },
     /// A directory given to [`App::static_files`](crate::App::static_files) cannot be served.
     #[error("cannot serve files from {}", directory.display())]

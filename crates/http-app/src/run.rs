@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use core_executor::{RuntimeExecutor, listen_for_signals};
+use core_executor::{RuntimeExecutor, listen_for_signals, reload_on_hangup};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ where
 {
     /// Listens, blocks this thread until SIGTERM, SIGINT or a handle asks for the end, and ends the application and
     /// then the executor, [`AppConfig::drain_deadline`](crate::AppConfig::drain_deadline) bounds both. A
-    /// second signal cuts every wait.
+    /// second signal cuts every wait. With TLS, SIGHUP reads certificate and key again.
     ///
     /// # Errors
     /// [`AppError::InsideAsync`] inside async code, and everything that keeps the application from starting.
@@ -34,6 +34,9 @@ where
         // Before the first request can be answered: whoever sees the application serve may end it.
         listen_for_signals(&executor.spawner()).map_err(AppError::Signals)?;
         let running = bound.listen(&executor.spawner())?;
+        if let Some(reloader) = running.tls_reloader() {
+            reload_on_hangup(&executor.spawner(), reloader).map_err(AppError::Signals)?;
+        }
         Ok(waiting.block_on(live(running, executor, deadline)))
     }
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use core_executor::{BoundListener, Drained, RunningServer, ServeOptions, ShutdownSignal, Spawner, serve};
+use core_executor::{BoundListener, Drained, RunningServer, ServeOptions, ShutdownSignal, Spawner};
+use core_executor::{TlsIdentity, TlsReloader, serve};
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
@@ -25,20 +26,26 @@ where
     /// Takes the address without accepting anything yet; clients wait in the socket's backlog.
     ///
     /// # Errors
-    /// [`AppError::Bind`] names the server and the address, [`AppError::StaticFiles`] the directory.
+    /// [`AppError::Bind`] names the server and the address, [`AppError::StaticFiles`] the directory,
+    /// [`AppError::Tls`] the setting and the file.
     pub fn bind(self) -> Result<BoundApp, AppError> {
         let (router, mut parts) = self.assemble()?;
-        let AppConfig { host, port, .. } = &parts.config;
+        let server = parts.name;
+        let AppConfig { host, port, tls, .. } = &parts.config;
+        let load = |tls| TlsIdentity::load(tls, parts.metrics.connections());
+        let tls = tls
+            .as_ref()
+            .map(load)
+            .transpose()
+            .map_err(|source| AppError::Tls { server, source })?;
         let listener = match parts.socket.take() {
             Some(socket) => BoundListener::from_std(socket),
             None => BoundListener::bind(host, *port),
         };
-        let listener = listener.map_err(|source| AppError::Bind {
-            server: parts.name,
-            source,
-        })?;
+        let listener = listener.map_err(|source| AppError::Bind { server, source })?;
         Ok(BoundApp {
             listener,
+            tls,
             router,
             parts,
         })
@@ -57,6 +64,7 @@ where
 #[must_use = "a bound application serves nobody until it listens"]
 pub struct BoundApp {
     listener: BoundListener,
+    tls: Option<TlsIdentity>,
     router: Router,
     parts: Parts,
 }
@@ -79,9 +87,11 @@ impl BoundApp {
     pub fn listen(self, spawner: &Spawner) -> Result<RunningApp, AppError> {
         let Self {
             listener,
+            tls,
             router,
             parts,
         } = self;
+        let reloader = tls.as_ref().map(TlsIdentity::reloader);
         let Parts {
             config,
             name,
@@ -106,7 +116,8 @@ impl BoundApp {
         let options = ServeOptions::new(name)
             .keep_alive(config.keep_alive)
             .state_listener(state_listener)
-            .metrics(metrics.connections().clone());
+            .metrics(metrics.connections().clone())
+            .tls(tls);
         let options = match in_budget {
             true => options,
             false => options.outside_budget(),
@@ -126,6 +137,7 @@ impl BoundApp {
             metrics,
             spawner: spawner.clone(),
             config,
+            reloader,
         })
     }
 }
@@ -157,6 +169,7 @@ pub struct RunningApp {
     metrics: HttpMetrics,
     spawner: Spawner,
     config: AppConfig,
+    reloader: Option<TlsReloader>,
 }
 
 impl RunningApp {
@@ -168,6 +181,11 @@ impl RunningApp {
     /// What the application counts.
     pub fn metrics(&self) -> HttpMetrics {
         self.metrics.clone()
+    }
+
+    /// What reads certificate and key again; nothing without TLS.
+    pub fn tls_reloader(&self) -> Option<TlsReloader> {
+        self.reloader.clone()
     }
 
     /// Connections open at the moment, upgraded ones not counted.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use core_executor::{Env, KEYS};
+use core_executor::{Env, KEYS, TlsConfig};
 use http_app::{AppConfig, MetricsConfig, Waf, WafMode};
 
 fn env(pairs: &[(&str, &str)]) -> Env {
@@ -28,6 +28,7 @@ fn nothing_set_means_the_documented_defaults() {
         max_detached_handlers,
         hook_timeout,
         drain_deadline,
+        tls,
     } = AppConfig::from_env(&env).unwrap();
     assert_eq!((&*host, port), ("127.0.0.1", 8080));
     assert_eq!(request_timeout, Duration::from_millis(2000));
@@ -43,6 +44,7 @@ fn nothing_set_means_the_documented_defaults() {
     assert_eq!(max_detached_handlers, 1024);
     assert_eq!(hook_timeout, Duration::from_secs(5));
     assert_eq!(drain_deadline, Duration::from_secs(30));
+    assert_eq!(tls, None);
     let MetricsConfig { host, port, prefix } = MetricsConfig::from_env(&env).unwrap();
     assert_eq!((&*host, port, &*prefix), ("127.0.0.1", 9100, ""));
     assert_eq!(AppConfig::from_env(&env).unwrap(), AppConfig::default());
@@ -79,6 +81,9 @@ fn every_setting_reaches_its_field() {
         ("METRICS_HOST", "0.0.0.0"),
         ("METRICS_PORT", "0"),
         ("METRICS_PREFIX", "vix"),
+        ("SERVER_TLS_ENABLED", "true"),
+        ("SERVER_TLS_CERT_FILE", "c.pem"),
+        ("SERVER_TLS_KEY_FILE", "k.pem"),
     ]);
     let app = AppConfig {
         host: "::1".to_owned(),
@@ -93,6 +98,7 @@ fn every_setting_reaches_its_field() {
         max_detached_handlers: 1024,
         hook_timeout: Duration::from_secs(5),
         drain_deadline: Duration::from_secs(9),
+        tls: Some(TlsConfig::new("c.pem", "k.pem")),
     };
     assert_eq!(AppConfig::from_env(&env).unwrap(), app);
     let metrics = MetricsConfig {

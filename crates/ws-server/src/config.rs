@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use core_executor::{Env, EnvError};
+use core_executor::{Env, EnvError, TlsConfig};
 
 use crate::deflate::DeflateConfig;
 use crate::outbox::OutboxPolicy;
@@ -69,6 +69,8 @@ pub struct WsConfig {
     pub max_json_depth: usize,
     /// How sessions are told to go when the server stops.
     pub goodbye: GoodbyeConfig,
+    /// TLS for every connection of the own listener (`SERVER_TLS_…`, default none: plaintext). Never both.
+    pub tls: Option<TlsConfig>,
 }
 
 /// How sessions are told to go when the server stops.
@@ -159,12 +161,14 @@ impl Default for WsConfig {
             max_room_name: 128,
             max_json_depth: 32,
             goodbye: GoodbyeConfig::default(),
+            tls: None,
         }
     }
 }
 
 impl WsConfig {
-    /// Reads the `WEBSOCKET_…` settings and those of `SHUTDOWN_…` that are about sessions; what is absent has its default.
+    /// Reads the `WEBSOCKET_…` settings and those of `SERVER_TLS_…` and of `SHUTDOWN_…` that are
+    /// about sessions; what is absent has its default.
     ///
     /// # Errors
     /// A value that does not have the form its key needs.
@@ -197,6 +201,7 @@ impl WsConfig {
             max_room_name: size("WEBSOCKET_MAX_ROOM_NAME", default.max_room_name)?,
             max_json_depth: size("WEBSOCKET_MAX_JSON_DEPTH", default.max_json_depth)?,
             goodbye: GoodbyeConfig::from_env(env)?,
+            tls: TlsConfig::from_env(env)?,
         })
     }
 }
@@ -236,7 +241,7 @@ pub(crate) const fn or_unlimited(limit: usize) -> usize {
 mod tests {
     use super::{DeflateConfig, GoodbyeConfig, OutboxConfig, WsConfig};
     use crate::outbox::OutboxPolicy;
-    use core_executor::Env;
+    use core_executor::{Env, TlsConfig};
     use std::time::Duration;
 
     fn read(pairs: &[(&str, &str)]) -> Result<WsConfig, core_executor::EnvError> {
@@ -278,6 +283,9 @@ mod tests {
             ("SHUTDOWN_CLOSE_CODE", "1012"),
             ("SHUTDOWN_BATCH", "11"),
             ("SHUTDOWN_RETRY_WINDOW", "12"),
+            ("SERVER_TLS_ENABLED", "true"),
+            ("SERVER_TLS_CERT_FILE", "c.pem"),
+            ("SERVER_TLS_KEY_FILE", "k.pem"),
         ]);
         let expected = WsConfig {
             host: "::1".to_owned(),
@@ -311,6 +319,7 @@ mod tests {
                 batch_per_second: 11,
                 retry_window: Duration::from_secs(12),
             },
+            tls: Some(TlsConfig::new("c.pem", "k.pem")),
         };
         assert_eq!(config.unwrap(), expected);
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use core_executor::{BindError, ExecutorError};
+use core_executor::{BindError, ExecutorError, TlsError};
 
 /// Why the server, the hub or a session did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,9 @@ pub enum WsError {
     /// The listener's address cannot be bound.
     #[error("WebSocket server: cannot bind its listener")]
     Bind(#[source] BindError),
+    /// TLS is asked for and its files cannot be used.
+    #[error("WebSocket server: cannot set up TLS")]
+    Tls(#[source] TlsError),
     /// The executor takes no task.
     #[error("WebSocket server: the executor refused its task")]
     Executor(#[source] ExecutorError),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use core_executor::RunningServer;
+use core_executor::{RunningServer, TlsReloader};
 use tokio::time::{Instant, timeout_at};
 
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
@@ -68,14 +68,16 @@ impl StopPlan {
 pub struct RunningWsServer {
     hub: Hub,
     listener: Option<Arc<RunningServer>>,
+    reloader: Option<TlsReloader>,
     is_over: bool,
 }
 
 impl RunningWsServer {
-    pub(crate) fn new(hub: Hub, listener: Option<Arc<RunningServer>>) -> Self {
+    pub(crate) fn new(hub: Hub, listener: Option<Arc<RunningServer>>, reloader: Option<TlsReloader>) -> Self {
         Self {
             hub,
             listener,
+            reloader,
             is_over: false,
         }
     }
@@ -88,6 +90,11 @@ impl RunningWsServer {
     /// The hub.
     pub fn hub(&self) -> Hub {
         self.hub.clone()
+    }
+
+    /// What reads certificate and key again; nothing without TLS of its own.
+    pub fn tls_reloader(&self) -> Option<TlsReloader> {
+        self.reloader.clone()
     }
 
     /// The handshake as a service for any router, beside the own listener.

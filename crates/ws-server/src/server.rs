@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use core_executor::{BoundListener, ConnectionStateListener, ServeOptions, Spawner};
+use core_executor::{BoundListener, ConnectionStateListener, ServeOptions, Spawner, TlsIdentity};
 
 use crate::close::CloseInfo;
 use crate::config::WsConfig;
@@ -194,9 +194,11 @@ impl WsServer {
     /// connections until the start.
     ///
     /// # Errors
-    /// [`WsError::Bind`], which names the address.
+    /// [`WsError::Bind`], which names the address, and [`WsError::Tls`], which names the setting and the file.
     pub fn bind(mut self) -> Result<BoundWsServer, WsError> {
         let config = self.hub.config();
+        let load = |tls| TlsIdentity::load(tls, &self.hub.metrics().connections);
+        let tls = config.tls.as_ref().map(load).transpose().map_err(WsError::Tls)?;
         let listener = match self.socket.take() {
             Some(socket) => BoundListener::from_std(socket),
             None => BoundListener::bind(&config.host, config.port),
@@ -204,6 +206,7 @@ impl WsServer {
         Ok(BoundWsServer {
             server: self,
             listener: listener.map_err(WsError::Bind)?,
+            tls,
         })
     }
 
@@ -227,7 +230,7 @@ impl WsServer {
             socket: _,
         } = self;
         begin(&hub, handlers, spawner)?;
-        Ok(RunningWsServer::new(hub, None))
+        Ok(RunningWsServer::new(hub, None, None))
     }
 }
 
@@ -247,6 +250,7 @@ impl fmt::Debug for WsServer {
 pub struct BoundWsServer {
     server: WsServer,
     listener: BoundListener,
+    tls: Option<TlsIdentity>,
 }
 
 impl BoundWsServer {
@@ -271,7 +275,12 @@ impl BoundWsServer {
     /// [`WsError::StopRequested`] when a stop was asked for before, [`WsError::Executor`] when the executor takes no
     /// task.
     pub fn start(self, spawner: &Spawner) -> Result<RunningWsServer, WsError> {
-        let Self { server, listener } = self;
+        let Self {
+            server,
+            listener,
+            tls,
+        } = self;
+        let reloader = tls.as_ref().map(TlsIdentity::reloader);
         let WsServer {
             hub,
             handlers,
@@ -281,7 +290,8 @@ impl BoundWsServer {
         begin(&hub, handlers, spawner)?;
         let options = ServeOptions::new("ws")
             .state_listener(state_listener)
-            .metrics(hub.metrics().connections.clone());
+            .metrics(hub.metrics().connections.clone())
+            .tls(tls);
         let service = UpgradeService::new(hub.clone());
         let served = core_executor::serve(listener, service, options, spawner).map_err(|error| {
             hub.ended();
@@ -289,7 +299,7 @@ impl BoundWsServer {
         })?;
         let served = Arc::new(served);
         hub.listens(&served);
-        Ok(RunningWsServer::new(hub, Some(served)))
+        Ok(RunningWsServer::new(hub, Some(served), reloader))
     }
 }
 

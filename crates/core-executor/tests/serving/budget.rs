@@ -76,7 +76,7 @@ async fn answer(
     mut request: Request<Incoming>,
     spawner: core_executor::Spawner,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let info = *request.extensions().get::<ConnectionInfo>().unwrap();
+    let info = request.extensions().get::<ConnectionInfo>().unwrap().clone();
     let mut response = Response::new(Full::new(Bytes::from(info.client_addr.to_string())));
     if request.uri().path() == "/upgrade" {
         let upgrading = hyper::upgrade::on(&mut request);

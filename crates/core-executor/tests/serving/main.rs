@@ -3,6 +3,7 @@
 
 mod bind;
 mod budget;
+mod certificates;
 mod client;
 mod drain;
 mod drain_counts;
@@ -10,6 +11,9 @@ mod ends;
 mod listening;
 mod requests;
 mod site;
+mod tls;
+mod tls_handshakes;
+mod tls_reload;
 mod transports;
 mod upgrade;
 
