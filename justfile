@@ -12,6 +12,10 @@ run example="full":
 test:
     cargo test --workspace
 
+# Random connections against the real servers, as many and from the seed one likes.
+notices scripts="100000" seed="1":
+    NOTICES_SCRIPTS={{ scripts }} NOTICES_SEED={{ seed }} cargo test -p workspace-tests --test notices -- --nocapture
+
 # What must be green before a change is merged.
 ci:
     .ci/run
