@@ -119,12 +119,20 @@ pub enum CloseReason {
     Finished,
     /// The peer left within a request or before it was answered, or reset the connection.
     PeerLeft,
-    /// It was idle for the keep-alive limit, or did not finish a request's head within it.
+    /// No request came: for the keep-alive limit after an answer, or for the first-byte limit from the beginning.
     Idle,
     /// There were as many connections as there may be, in all or from its address: 503.
     LimitRefused,
+    /// The peer did not finish the head of a request within its limit.
+    HeadTimeout,
+    /// The peer stopped sending a body that was waited for.
+    BodyStalled,
+    /// The peer took nothing of an answer for the limit; the connection was reset.
+    WriteStalled,
     /// The peer did not speak HTTP.
     BadRequest,
+    /// The head of a request was larger than is allowed: 431 or 414.
+    HeadTooLarge,
     /// The TLS handshake failed: the peer spoke no TLS or a kind we do not speak, had no certificate we trust, or left.
     TlsFailed,
     /// The TLS handshake was not complete within its limit.

@@ -1,6 +1,6 @@
 //! What a server's accept loop and connections count.
 
-use crate::LimitReached;
+use crate::RefusedFor;
 use crate::metrics::{counter, gauge};
 use crate::tls::TlsMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
@@ -69,14 +69,14 @@ impl ConnectionMetrics {
         self.accepted.get()
     }
 
-    /// Connections refused so far because this limit was reached, those that got a reset instead of 503 included. They
-    /// are not among the accepted ones.
-    pub fn refused(&self, limit: LimitReached) -> u64 {
-        self.refused.with_label_values(&[label(limit)]).get()
+    /// Connections refused, ended or held up so far for this reason. Those refused for [`RefusedFor::Total`] or
+    /// [`RefusedFor::Address`], with 503 or a reset, are not among the accepted ones.
+    pub fn refused(&self, reason: impl Into<RefusedFor>) -> u64 {
+        self.refused.with_label_values(&[reason.into().label()]).get()
     }
 
-    pub(crate) fn count_refused(&self, limit: LimitReached) {
-        self.refused.with_label_values(&[label(limit)]).inc();
+    pub(crate) fn count_refused(&self, reason: impl Into<RefusedFor>) {
+        self.refused.with_label_values(&[reason.into().label()]).inc();
     }
 
     /// Connections open now; an upgraded one has left.
@@ -130,24 +130,14 @@ impl ConnectionMetrics {
     }
 }
 
+/// All reasons stand there from the beginning, so that a dashboard sees the first one.
 fn refused(name: &str) -> IntCounterVec {
-    let options = Opts::new(
-        name,
-        "Connections refused with 503 or a reset, by the limit that was reached",
-    );
+    let options = Opts::new(name, "Connections refused, ended or held up by a limit, and why");
     let counters = IntCounterVec::new(options, &["reason"]).expect("the name is a valid metric name");
-    // Shown from the start, so that a rate can be taken of the first one.
-    for limit in [LimitReached::Total, LimitReached::Address] {
-        counters.with_label_values(&[label(limit)]);
+    for reason in RefusedFor::ALL {
+        counters.with_label_values(&[reason.label()]);
     }
     counters
-}
-
-fn label(limit: LimitReached) -> &'static str {
-    match limit {
-        LimitReached::Total => "total",
-        LimitReached::Address => "address",
-    }
 }
 
 /// One connection's place in the gauge.

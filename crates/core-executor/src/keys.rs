@@ -49,6 +49,41 @@ pub const KEYS: &[Key] = &[
         "s a keep-alive connection may be idle, 0 = off",
     ),
     key(
+        "SERVER_FIRST_BYTE_TIMEOUT",
+        "5",
+        "s a new connection may be silent, beyond it closed, 0 = off",
+    ),
+    key(
+        "SERVER_HEAD_TIMEOUT",
+        "10",
+        "s for the head of a request, beyond it 408, 0 = off",
+    ),
+    key(
+        "SERVER_BODY_STALL_TIMEOUT",
+        "30",
+        "s without a byte of a request's body, beyond it 408, 0 = off",
+    ),
+    key(
+        "SERVER_WRITE_STALL_TIMEOUT",
+        "30",
+        "s a peer may take nothing of its answer, beyond it a reset, 0 = off",
+    ),
+    key(
+        "SERVER_MAX_HEAD_SIZE",
+        "16384",
+        "bytes of a request's head, beyond it 431, 0 = off",
+    ),
+    key(
+        "SERVER_MAX_HEADERS",
+        "64",
+        "header fields of a request, beyond it 431, 0 = off",
+    ),
+    key(
+        "SERVER_MAX_PIPELINED_REQUESTS",
+        "16",
+        "requests read ahead of their answers, 0 = off",
+    ),
+    key(
         "SERVER_MAX_CONNECTIONS",
         "auto",
         "connections of both servers, beyond it 503; auto = descriptors - 64, 0 = off",

@@ -32,7 +32,12 @@ impl Outcome {
             Self::PeerLeft => guard.closed(CloseReason::PeerLeft),
             Self::Cut => guard.closed(CloseReason::Cut),
             Self::Over(Ok(())) if traffic.is_upgraded() => guard.upgraded(),
-            Self::Over(result) => guard.closed(reason(result, traffic, draining)),
+            Self::Over(result) => {
+                let reason = traffic
+                    .verdict()
+                    .unwrap_or_else(|| reason(result, traffic, draining));
+                guard.closed(reason);
+            }
         }
     }
 }

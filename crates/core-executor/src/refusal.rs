@@ -1,12 +1,10 @@
 //! What a connection past a limit gets: 503 and the end, without a byte of it being read for its meaning.
 
 use crate::connection::SharedListener;
-use crate::metered::MeteredStream;
 use crate::running_server::Shared;
 use crate::slots::{Slot, Slots};
-use crate::stream_cell::StreamCell;
 use crate::traffic::Traffic;
-use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId};
+use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, IoStream};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,13 +77,12 @@ impl Refusals {
             // An answer would want a handshake first.
             arrival.reset();
         } else if let Ok(stream) = arrival.open() {
-            let stream = MeteredStream::new(StreamCell::new(stream), traffic);
             let is_patient = self.under_way.taken() <= PATIENT;
             tokio::select! {
                 biased;
                 () = self.shared.drain.cancelled() => {}
                 () = self.shared.cut.cancelled() => {}
-                _ = tokio::time::timeout(PATIENCE, say(stream, is_patient)) => {}
+                _ = tokio::time::timeout(PATIENCE, say(stream, &traffic, is_patient)) => {}
             }
         }
         guard.closed(CloseReason::LimitRefused);
@@ -94,14 +91,18 @@ impl Refusals {
 
 /// Writes the answer, for which a new socket has room. Closing a socket with unread bytes resets it, and a reset may
 /// overtake the answer, so what the peer sends is taken in for a while.
-async fn say(mut stream: MeteredStream, is_patient: bool) -> std::io::Result<()> {
+async fn say(mut stream: IoStream, traffic: &Traffic, is_patient: bool) -> std::io::Result<()> {
     stream.write_all(ANSWER).await?;
+    traffic.wrote(ANSWER.len());
     stream.shutdown().await?;
     let (mut scrap, mut discarded) = ([0; 1024], 0);
     while is_patient && discarded < MAX_DISCARDED {
         match stream.read(&mut scrap).await? {
             0 => break,
-            bytes => discarded += bytes,
+            bytes => {
+                discarded += bytes;
+                traffic.read(bytes);
+            }
         }
     }
     Ok(())

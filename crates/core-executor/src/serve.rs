@@ -2,6 +2,7 @@
 
 use crate::accept::accept_loop;
 use crate::connection::SharedListener;
+use crate::gate::Rules;
 use crate::refusal::Refusals;
 use crate::running_server::Shared;
 use crate::serving::Server;
@@ -37,7 +38,7 @@ where
     let shared = Arc::new(Shared::new(listener.local_addr()));
     let ServeOptions {
         name,
-        keep_alive,
+        limits,
         state_listener,
         metrics,
         in_budget,
@@ -54,7 +55,7 @@ where
         shared: shared.clone(),
         proxies: budget.trusted_proxies().clone(),
         listener: listener_of_states,
-        keep_alive,
+        rules: Arc::new(Rules::new(limits, metrics.clone())),
         metrics,
         tls,
     };

@@ -1,6 +1,6 @@
 //! How the connections of a server are served.
 
-use crate::{ConnectionMetrics, ConnectionStateListener, TlsIdentity};
+use crate::{ConnectionLimits, ConnectionMetrics, ConnectionStateListener, TlsIdentity};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct ServeOptions {
     /// Name of the server in notices and log lines.
     pub(crate) name: &'static str,
-    pub(crate) keep_alive: Duration,
+    pub(crate) limits: ConnectionLimits,
     pub(crate) state_listener: Option<Arc<dyn ConnectionStateListener>>,
     pub(crate) metrics: ConnectionMetrics,
     pub(crate) in_budget: bool,
@@ -18,14 +18,14 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// Options of a server with this name: keep-alive limit 20 s, no listener, no TLS.
+    /// Options of a server with this name: the default limits, no listener, no TLS.
     ///
     /// # Panics
     /// When the name is no valid beginning of a metric's name (letters, digits, underscores).
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
-            keep_alive: Duration::from_secs(20),
+            limits: ConnectionLimits::default(),
             state_listener: None,
             metrics: ConnectionMetrics::new(name),
             in_budget: true,
@@ -33,9 +33,15 @@ impl ServeOptions {
         }
     }
 
-    /// How long a connection may be idle, or take for the head of a request. 0 = for ever. Default 20 s.
+    /// What a connection may take of time and space.
+    pub fn limits(mut self, limits: ConnectionLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long a connection may stay without a request after an answer. 0 = for ever. Default 20 s.
     pub fn keep_alive(mut self, limit: Duration) -> Self {
-        self.keep_alive = limit;
+        self.limits.keep_alive = limit;
         self
     }
 

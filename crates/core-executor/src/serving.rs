@@ -2,7 +2,7 @@
 
 use crate::connection::SharedListener;
 use crate::departure_watch::Attended;
-use crate::metered::MeteredStream;
+use crate::gate::{Gate, Rules};
 use crate::outcome::Outcome;
 use crate::running_server::Shared;
 use crate::stream_cell::StreamCell;
@@ -16,27 +16,23 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 use tower_service::Service;
 
-/// Bytes of a request's head that are read at most; beyond it hyper answers 431.
-const MAX_HEAD: usize = 64 * 1024;
-
-type Http1Connection<S> = http1::UpgradeableConnection<TokioIo<MeteredStream>, TrackedService<S>>;
+type Http1Connection<S> = http1::UpgradeableConnection<TokioIo<Gate>, TrackedService<S>>;
 
 /// What every connection of a server is served with.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
     pub(crate) listener: Option<SharedListener>,
-    pub(crate) keep_alive: Duration,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) metrics: ConnectionMetrics,
     /// Whose word about the client's address is taken.
     pub(crate) proxies: TrustedProxies,
@@ -85,7 +81,7 @@ impl Server {
             .then(|| self.proxies.clone());
         let service = TrackedService::new(service, info, proxies, traffic.clone());
         let stream = StreamCell::new(stream);
-        let io = TokioIo::new(MeteredStream::new(stream.clone(), traffic.clone()));
+        let io = TokioIo::new(Gate::new(stream.clone(), traffic.clone(), self.rules.clone()));
         let serving = self.http1().serve_connection(io, service).with_upgrades();
         let serving = pin!(serving);
         let attended = Attended::new(serving, &traffic, stream);
@@ -114,11 +110,13 @@ impl Server {
 
     fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
-        let limit = (!self.keep_alive.is_zero()).then_some(self.keep_alive);
+        // The gate keeps the limits; hyper's own are only kept from being narrower.
         builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(limit)
-            .max_buf_size(MAX_HEAD);
+            .header_read_timeout(None)
+            .max_buf_size(self.rules.buffer_size());
+        if let Some(headers) = self.rules.many_headers() {
+            builder.max_headers(headers);
+        }
         builder
     }
 

@@ -1,15 +1,17 @@
 //! The bytes of a connection, whatever carries them.
 
-use crate::metered::MeteredStream;
+use crate::gate::Gate;
 use crate::{Admitted, ConnectionPermit, TlsStream};
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -97,13 +99,24 @@ impl IoStream {
         }
     }
 
+    /// Lets the peer have a reset instead of an orderly end, where the transport has such a thing.
+    pub(crate) fn close_with_reset(&self) {
+        if let Some(socket) = self.descriptor() {
+            // Without it the peer gets an orderly end, which it does not read either.
+            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Takes a connection back from hyper after an upgrade, with the bytes that hyper had read behind the request.
     ///
     /// A connection served by this crate comes back as the stream it was, with its place in the budget; one of
     /// another hyper server comes back boxed.
     pub fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
-        match upgraded.downcast::<TokioIo<MeteredStream>>() {
-            Ok(parts) => (parts.io.into_inner().into_stream(), parts.read_buf),
+        match upgraded.downcast::<TokioIo<Gate>>() {
+            Ok(parts) => {
+                let (stream, unread) = parts.io.into_inner().into_parts();
+                (stream, join(parts.read_buf, unread))
+            }
             Err(other) => (Self::Boxed(Box::new(TokioIo::new(other))), Bytes::new()),
         }
     }
@@ -115,5 +128,13 @@ impl IoStream {
             Self::Tls(stream) => stream.descriptor(),
             Self::Boxed(_) => None,
         }
+    }
+}
+
+fn join(first: Bytes, second: Bytes) -> Bytes {
+    match (first.is_empty(), second.is_empty()) {
+        (_, true) => first,
+        (true, false) => second,
+        (false, false) => [first, second].concat().into(),
     }
 }

@@ -4,7 +4,7 @@ use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
 use crate::{ConnectionId, TlsFacts, TrustedProxies};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -85,9 +85,75 @@ where
         let info = self.info_of(request.headers());
         request.extensions_mut().insert(info);
         TrackedFuture {
-            wants_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
-            inner: Ready::new(self.inner.clone(), request),
+            switch: Switch::asked_by(&mut request),
+            inner: Ready::new(self.inner.clone(), with_host_of_target(request)),
             lease: Some(lease),
+        }
+    }
+}
+
+/// The host of an absolute target counts, whatever the header says (RFC 9112 §3.2.2).
+fn with_host_of_target(mut request: Request<Incoming>) -> Request<Incoming> {
+    if let Some(authority) = request.uri().authority()
+        && request.method() != Method::CONNECT
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request
+}
+
+/// Which protocol a request asks for instead of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    None,
+    WebSocket,
+    Other,
+    Tunnel,
+}
+
+impl Switch {
+    fn asked_by(request: &mut Request<Incoming>) -> Self {
+        if request.extensions().get::<OnUpgrade>().is_none() {
+            return Self::None;
+        }
+        if !request.body().is_end_stream() {
+            // Where the other protocol would begin depends on who reads the body; so the wish is not heard, as it
+            // need not be (RFC 9110 §7.8).
+            request.extensions_mut().remove::<OnUpgrade>();
+            return Self::None;
+        }
+        if request.method() == Method::CONNECT {
+            return Self::Tunnel;
+        }
+        let asked = request.headers().get_all(header::UPGRADE);
+        let is_websocket = |value: &HeaderValue| {
+            let mut names = value.as_bytes().split(|byte| *byte == b',');
+            names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+        };
+        match asked.into_iter().any(is_websocket) {
+            true => Self::WebSocket,
+            false => Self::Other,
+        }
+    }
+
+    /// Tells the connection what became of the wish.
+    fn settle<B>(self, traffic: &Traffic, response: &mut Response<B>) {
+        let status = response.status();
+        let granted = match self {
+            Self::None => return,
+            Self::Tunnel => status.is_success(),
+            Self::WebSocket | Self::Other => status == StatusCode::SWITCHING_PROTOCOLS,
+        };
+        if granted {
+            traffic.mark_switched();
+            if self != Self::Tunnel {
+                traffic.mark_upgraded();
+            }
+        } else if self == Self::WebSocket || traffic.has_bytes_behind_upgrade() {
+            // What the peer sends in good faith behind its wish is no request.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
     }
 }
@@ -135,8 +201,8 @@ pin_project! {
     pub(crate) struct TrackedFuture<F> {
         #[pin]
         inner: F,
-        // The request asked for another protocol; only then an answer of status 101 means anything.
-        wants_upgrade: bool,
+        // Only when the request asked for another protocol, an answer of status 101 means anything.
+        switch: Switch,
         lease: Option<RequestLease>,
     }
 }
@@ -150,18 +216,26 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match std::task::ready!(this.inner.poll(cx)) {
+        if let Some(refusal) = this.lease.as_ref().and_then(RequestLease::refusal) {
+            let lease = this.lease.take();
+            let refused = |bytes| TrackedBody {
+                inner: Content::Refused { bytes: Some(bytes) },
+                lease,
+            };
+            return Poll::Ready(Ok(refusal.response().map(refused)));
+        }
+        let mut response = match std::task::ready!(this.inner.poll(cx)) {
             Ok(response) => response,
             Err(never) => match never {},
         };
         let lease = this.lease.take();
-        if let Some(lease) = &lease
-            && *this.wants_upgrade
-            && response.status() == StatusCode::SWITCHING_PROTOCOLS
-        {
-            lease.mark_upgraded();
+        if let Some(traffic) = lease.as_ref().and_then(RequestLease::traffic) {
+            this.switch.settle(traffic, &mut response);
         }
-        Poll::Ready(Ok(response.map(|inner| TrackedBody { inner, lease })))
+        Poll::Ready(Ok(response.map(|body| TrackedBody {
+            inner: Content::Served { body },
+            lease,
+        })))
     }
 }
 
@@ -170,7 +244,7 @@ pin_project! {
     /// or nothing at all where the answer has no body. So being dropped is being handed over, unless it failed.
     pub(crate) struct TrackedBody<B> {
         #[pin]
-        inner: B,
+        inner: Content<B>,
         lease: Option<RequestLease>,
     }
 
@@ -183,7 +257,16 @@ pin_project! {
     }
 }
 
-impl<B: Body> Body for TrackedBody<B> {
+pin_project! {
+    /// The service's body, or that of an answer in its place.
+    #[project = ContentProjection]
+    enum Content<B> {
+        Served { #[pin] body: B },
+        Refused { bytes: Option<Bytes> },
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -192,7 +275,10 @@ impl<B: Body> Body for TrackedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        let frame = std::task::ready!(this.inner.poll_frame(cx));
+        let frame = match this.inner.project() {
+            ContentProjection::Served { body } => std::task::ready!(body.poll_frame(cx)),
+            ContentProjection::Refused { bytes } => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+        };
         if let Some(Err(_)) = &frame {
             drop(this.lease.take());
         }
@@ -200,10 +286,18 @@ impl<B: Body> Body for TrackedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Content::Served { body } => body.is_end_stream(),
+            Content::Refused { bytes } => bytes.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Content::Served { body } => body.size_hint(),
+            Content::Refused { bytes } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::connection::ConnectionCounts;
 use crate::departure::Departure;
+use crate::gate::Refusal;
 use crate::{ClientGone, CloseReason};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Requests of a whole server.
 #[derive(Debug, Default)]
@@ -45,6 +46,14 @@ pub(crate) struct Traffic {
     /// Somebody waits for the peer's next bytes, as of the turn under way, and so hears of its departure.
     is_read: AtomicBool,
     departure: Arc<Departure>,
+    /// An answer handed the connection over to another protocol; to WebSocket or not.
+    switched: AtomicBool,
+    /// Bytes came behind a request that may switch protocols, before its answer.
+    behind_upgrade: AtomicBool,
+    /// The request that is at fault although its service was called, or may be.
+    refused: OnceLock<(u64, Refusal)>,
+    /// Why the gate ended the connection.
+    verdict: OnceLock<CloseReason>,
 }
 
 impl Traffic {
@@ -60,6 +69,10 @@ impl Traffic {
             upgraded: AtomicBool::new(false),
             is_read: AtomicBool::new(false),
             departure: Arc::default(),
+            switched: AtomicBool::new(false),
+            behind_upgrade: AtomicBool::new(false),
+            refused: OnceLock::new(),
+            verdict: OnceLock::new(),
         }
     }
 
@@ -71,15 +84,16 @@ impl Traffic {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Everything hyper had to write is written, so the answers it had completely are given.
-    pub(crate) fn flushed(&self) {
+    /// Everything hyper had to write is written, so the answers it had completely are given. Whether there were any.
+    pub(crate) fn flushed(&self) -> bool {
         if self.handed_over.load(Ordering::Relaxed) == 0 {
-            return;
+            return false;
         }
         let answers = self.handed_over.swap(0, Ordering::Relaxed);
         self.in_flight.fetch_sub(answers, Ordering::Relaxed);
         self.totals.answered.fetch_add(answers, Ordering::AcqRel);
         self.totals.in_flight.fetch_sub(answers, Ordering::AcqRel);
+        true
     }
 
     /// Hyper gets a turn at the connection.
@@ -105,9 +119,14 @@ impl Traffic {
     /// The peer sends no more. Hyper takes that for an ordinary end where the answer to half a request is written.
     pub(crate) fn ended(&self) {
         if !self.owes_nothing() {
-            self.broken.store(LEFT, Ordering::Relaxed);
+            self.left();
         }
         self.departure.tell();
+    }
+
+    /// The peer left within a request.
+    pub(crate) fn left(&self) {
+        self.broken.store(LEFT, Ordering::Relaxed);
     }
 
     /// Reading or writing failed.
@@ -138,6 +157,61 @@ impl Traffic {
         self.upgraded.load(Ordering::Relaxed)
     }
 
+    /// The connection belongs to another protocol from now on.
+    pub(crate) fn mark_switched(&self) {
+        self.switched.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_switched(&self) -> bool {
+        self.switched.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn came_behind_upgrade(&self) {
+        self.behind_upgrade.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether bytes stand behind the request that asked for another protocol. They are not HTTP for certain, so the
+    /// connection cannot be kept when the answer is no.
+    pub(crate) fn has_bytes_behind_upgrade(&self) -> bool {
+        self.behind_upgrade.load(Ordering::Relaxed)
+    }
+
+    /// Requests whose service was called.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests without their whole answer.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A request is under way whose answer hyper does not have completely.
+    pub(crate) fn is_handling(&self) -> bool {
+        self.in_flight() > self.handed_over.load(Ordering::Relaxed)
+    }
+
+    /// The request with this number (from 1) is at fault, which was seen after its head was given to hyper.
+    pub(crate) fn refuse(&self, request: u64, refusal: Refusal) {
+        // Nothing is read after the first.
+        let _ = self.refused.set((request, refusal));
+    }
+
+    /// Why the request with this number is refused, when it is.
+    pub(crate) fn refusal_of(&self, request: u64) -> Option<Refusal> {
+        let (refused, refusal) = self.refused.get()?;
+        (*refused == request).then_some(*refusal)
+    }
+
+    /// Why the gate ends the connection; the first word counts.
+    pub(crate) fn end_as(&self, reason: CloseReason) {
+        let _ = self.verdict.set(reason);
+    }
+
+    pub(crate) fn verdict(&self) -> Option<CloseReason> {
+        self.verdict.get().copied()
+    }
+
     /// No request is without its whole answer.
     pub(crate) fn owes_nothing(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) == 0
@@ -163,23 +237,29 @@ impl ConnectionCounts for Traffic {
 pub(crate) struct RequestLease {
     /// Absent once the answer is handed over.
     traffic: Option<Arc<Traffic>>,
+    /// Which request of its connection it is, from 1.
+    number: u64,
 }
 
 impl RequestLease {
     pub(crate) fn new(traffic: Arc<Traffic>) -> Self {
-        traffic.requests.fetch_add(1, Ordering::Relaxed);
+        let number = traffic.requests.fetch_add(1, Ordering::Relaxed) + 1;
         traffic.in_flight.fetch_add(1, Ordering::Relaxed);
         traffic.totals.in_flight.fetch_add(1, Ordering::AcqRel);
         Self {
             traffic: Some(traffic),
+            number,
         }
     }
 
-    /// The answer switches protocols.
-    pub(crate) fn mark_upgraded(&self) {
-        if let Some(traffic) = &self.traffic {
-            traffic.mark_upgraded();
-        }
+    /// The traffic of the connection, until the answer is handed over.
+    pub(crate) fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_deref()
+    }
+
+    /// Why the request is refused, when it is.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.traffic()?.refusal_of(self.number)
     }
 
     /// Hyper has the whole answer; it counts as given once it is written.

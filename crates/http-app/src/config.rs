@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use core_executor::{Env, EnvError, TlsConfig};
+use core_executor::{ConnectionLimits, Env, EnvError, TlsConfig};
 
 /// Longest request target hyper parses; a larger limit could never bite.
 const LONGEST_TARGET: u64 = 65_534;
@@ -22,9 +22,8 @@ pub struct AppConfig {
     ///
     /// Routes say otherwise with [`RequestTimeout`](crate::RequestTimeout).
     pub request_timeout: Duration,
-    /// How long a kept-alive connection may stay without a request (`SERVER_SESSION_TIMEOUT_SEC`, default 20 s;
-    /// zero = off).
-    pub keep_alive: Duration,
+    /// What a connection may take of time and space (`SERVER_SESSION_TIMEOUT_SEC` and others, named there).
+    pub limits: ConnectionLimits,
     /// Limits on what a request may carry (`WAF_*`).
     pub waf: Waf,
     /// How many handlers may run at once that are not dropped when their client leaves, by
@@ -45,7 +44,7 @@ impl Default for AppConfig {
             host: "127.0.0.1".to_owned(),
             port: 8080,
             request_timeout: Duration::from_millis(2000),
-            keep_alive: Duration::from_secs(20),
+            limits: ConnectionLimits::default(),
             waf: Waf::default(),
             max_detached_handlers: 1024,
             hook_timeout: Duration::from_secs(5),
@@ -56,8 +55,8 @@ impl Default for AppConfig {
 }
 
 impl AppConfig {
-    /// Reads `SERVER_HOST`, `SERVER_PORT`, `SERVER_REQUEST_TIMEOUT`, `SERVER_SESSION_TIMEOUT_SEC`,
-    /// `SERVER_TLS_*`, `SHUTDOWN_DEADLINE` and `WAF_*`; what is not set keeps its default.
+    /// Reads `SERVER_HOST`, `SERVER_PORT`, `SERVER_REQUEST_TIMEOUT`, `SERVER_TLS_*`, `SHUTDOWN_DEADLINE`, `WAF_*` and
+    /// the keys of [`ConnectionLimits`]; what is not set keeps its default.
     ///
     /// # Errors
     /// The first value that does not have its expected form.
@@ -66,7 +65,7 @@ impl AppConfig {
             host,
             port,
             request_timeout,
-            keep_alive,
+            limits: _,
             waf: _,
             max_detached_handlers,
             hook_timeout,
@@ -77,7 +76,7 @@ impl AppConfig {
             host: env.host("SERVER_HOST", &host)?,
             port: env.port("SERVER_PORT", port)?,
             request_timeout: env.millis("SERVER_REQUEST_TIMEOUT", millis(request_timeout))?,
-            keep_alive: env.seconds("SERVER_SESSION_TIMEOUT_SEC", keep_alive.as_secs())?,
+            limits: ConnectionLimits::from_env(env)?,
             waf: Waf::from_env(env)?,
             max_detached_handlers,
             hook_timeout,

@@ -114,7 +114,7 @@ impl BoundApp {
             detached: detached.clone(),
         };
         let options = ServeOptions::new(name)
-            .keep_alive(config.keep_alive)
+            .limits(config.limits)
             .state_listener(state_listener)
             .metrics(metrics.connections().clone())
             .tls(tls);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use core_executor::{Env, KEYS, TlsConfig};
+use core_executor::{ConnectionLimits, Env, KEYS, TlsConfig};
 use http_app::{AppConfig, MetricsConfig, Waf, WafMode};
 
 fn env(pairs: &[(&str, &str)]) -> Env {
@@ -23,7 +23,7 @@ fn nothing_set_means_the_documented_defaults() {
         host,
         port,
         request_timeout,
-        keep_alive,
+        limits,
         waf,
         max_detached_handlers,
         hook_timeout,
@@ -32,7 +32,7 @@ fn nothing_set_means_the_documented_defaults() {
     } = AppConfig::from_env(&env).unwrap();
     assert_eq!((&*host, port), ("127.0.0.1", 8080));
     assert_eq!(request_timeout, Duration::from_millis(2000));
-    assert_eq!(keep_alive, Duration::from_secs(20));
+    assert_eq!(limits, ConnectionLimits::default());
     assert_eq!(
         waf,
         Waf {
@@ -89,7 +89,10 @@ fn every_setting_reaches_its_field() {
         host: "::1".to_owned(),
         port: 80,
         request_timeout: Duration::ZERO,
-        keep_alive: Duration::from_secs(7),
+        limits: ConnectionLimits {
+            keep_alive: Duration::from_secs(7),
+            ..ConnectionLimits::default()
+        },
         waf: Waf {
             mode: WafMode::Off,
             max_target_len: 65534,

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use common::{Client, PATIENCE, Server, block_on, config, eventually, metric};
-use core_executor::{Cause, CloseReason, Notice, RuntimeExecutor, Spawner};
+use core_executor::{Cause, CloseReason, ConnectionLimits, Notice, RuntimeExecutor, Spawner};
 use http::{StatusCode, header};
 use http_app::{App, AppConfig, AppError};
 use hyper_util::rt::TokioIo;
@@ -238,7 +238,10 @@ fn the_steps_of_the_end_can_be_driven_one_by_one() {
 fn an_idle_connection_is_closed_at_the_keep_alive_limit() {
     let limit = Duration::from_millis(300);
     let app = App::new(AppConfig {
-        keep_alive: limit,
+        limits: ConnectionLimits {
+            keep_alive: limit,
+            ..ConnectionLimits::default()
+        },
         ..config()
     })
     .route("/", get(|| async { "answered" }));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use core_executor::{Env, EnvError, TlsConfig};
+use core_executor::{ConnectionLimits, Env, EnvError, TlsConfig};
 
 use crate::deflate::DeflateConfig;
 use crate::outbox::OutboxPolicy;
@@ -71,6 +71,9 @@ pub struct WsConfig {
     pub goodbye: GoodbyeConfig,
     /// TLS for every connection of the own listener (`SERVER_TLS_…`, default none: plaintext). Never both.
     pub tls: Option<TlsConfig>,
+    /// What a connection of the own listener may take of time and space until it is a session (`SERVER_HEAD_TIMEOUT`
+    /// and others, named there).
+    pub limits: ConnectionLimits,
 }
 
 /// How sessions are told to go when the server stops.
@@ -162,13 +165,14 @@ impl Default for WsConfig {
             max_json_depth: 32,
             goodbye: GoodbyeConfig::default(),
             tls: None,
+            limits: ConnectionLimits::default(),
         }
     }
 }
 
 impl WsConfig {
-    /// Reads the `WEBSOCKET_…` settings and those of `SERVER_TLS_…` and of `SHUTDOWN_…` that are
-    /// about sessions; what is absent has its default.
+    /// Reads the `WEBSOCKET_…` settings, those of `SERVER_TLS_…` and of `SHUTDOWN_…` that are about sessions, and the
+    /// keys of [`ConnectionLimits`]; what is absent has its default.
     ///
     /// # Errors
     /// A value that does not have the form its key needs.
@@ -202,6 +206,7 @@ impl WsConfig {
             max_json_depth: size("WEBSOCKET_MAX_JSON_DEPTH", default.max_json_depth)?,
             goodbye: GoodbyeConfig::from_env(env)?,
             tls: TlsConfig::from_env(env)?,
+            limits: ConnectionLimits::from_env(env)?,
         })
     }
 }
@@ -241,7 +246,7 @@ pub(crate) const fn or_unlimited(limit: usize) -> usize {
 mod tests {
     use super::{DeflateConfig, GoodbyeConfig, OutboxConfig, WsConfig};
     use crate::outbox::OutboxPolicy;
-    use core_executor::{Env, TlsConfig};
+    use core_executor::{ConnectionLimits, Env, TlsConfig};
     use std::time::Duration;
 
     fn read(pairs: &[(&str, &str)]) -> Result<WsConfig, core_executor::EnvError> {
@@ -286,6 +291,7 @@ mod tests {
             ("SERVER_TLS_ENABLED", "true"),
             ("SERVER_TLS_CERT_FILE", "c.pem"),
             ("SERVER_TLS_KEY_FILE", "k.pem"),
+            ("SERVER_HEAD_TIMEOUT", "17"),
         ]);
         let expected = WsConfig {
             host: "::1".to_owned(),
@@ -320,6 +326,10 @@ mod tests {
                 retry_window: Duration::from_secs(12),
             },
             tls: Some(TlsConfig::new("c.pem", "k.pem")),
+            limits: ConnectionLimits {
+                head_timeout: Duration::from_secs(17),
+                ..ConnectionLimits::default()
+            },
         };
         assert_eq!(config.unwrap(), expected);
     }

@@ -289,6 +289,7 @@ impl BoundWsServer {
         } = server;
         begin(&hub, handlers, spawner)?;
         let options = ServeOptions::new("ws")
+            .limits(hub.config().limits)
             .state_listener(state_listener)
             .metrics(hub.metrics().connections.clone())
             .tls(tls);

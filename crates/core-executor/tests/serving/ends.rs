@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::site::Site;
 use crate::support::until;
-use core_executor::{CloseReason, Closed};
+use core_executor::{CloseReason, Closed, ConnectionLimits};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -146,7 +146,13 @@ async fn the_client_speaks_no_http() {
 
 #[tokio::test]
 async fn the_client_is_idle_too_long() {
-    let site = Site::with(|options| options.keep_alive(SHORT));
+    let limits = ConnectionLimits {
+        first_byte_timeout: SHORT,
+        head_timeout: SHORT,
+        keep_alive: SHORT,
+        ..ConnectionLimits::default()
+    };
+    let site = Site::with(|options| options.limits(limits));
     let mut silent = site.client().await;
     silent.rest().await;
     assert_eq!(heard(&site, &silent), (CloseReason::Idle, 0));
@@ -156,7 +162,7 @@ async fn the_client_is_idle_too_long() {
     let mut half = site.client().await;
     half.send("GET / HT").await;
     half.rest().await;
-    assert_eq!(heard(&site, &half), (CloseReason::Idle, 0));
+    assert_eq!(heard(&site, &half), (CloseReason::HeadTimeout, 0));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::site::Site;
 use crate::support::{soon, until};
+use core_executor::ConnectionLimits;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -9,7 +10,13 @@ const LIMIT: Duration = Duration::from_millis(300);
 const SLACK: Duration = Duration::from_millis(1000);
 
 fn impatient() -> Site {
-    Site::with(|options| options.keep_alive(LIMIT))
+    let limits = ConnectionLimits {
+        first_byte_timeout: LIMIT,
+        head_timeout: LIMIT,
+        keep_alive: LIMIT,
+        ..ConnectionLimits::default()
+    };
+    Site::with(|options| options.limits(limits))
 }
 
 fn about(limit: Duration, took: Duration) {

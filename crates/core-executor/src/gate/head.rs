@@ -1,0 +1,171 @@
+//! The head of a request, read line by line as it comes (RFC 9112 §2.2, §3, §5).
+
+use super::codings::{Codings, content_length};
+use super::request_line::{RequestLine, is_host};
+use super::scan::{control, is_token};
+use super::{Bounds, Refusal};
+
+/// Where a request's body ends (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyEnd {
+    /// After so many bytes.
+    Length(u64),
+    /// Where the chunks say so.
+    Chunked,
+}
+
+/// A whole head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Its bytes, with the empty line at its end.
+    pub(super) length: usize,
+    pub(super) body: BodyEnd,
+    /// Whether what comes behind the request may be another protocol.
+    pub(super) may_switch: bool,
+}
+
+/// Reads one head. It is given all bytes of the head so far and looks at each of them once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HeadParser {
+    /// The next byte to look at.
+    at: usize,
+    /// Where the line in the making begins.
+    line: usize,
+    request: Option<RequestLine>,
+    fields: usize,
+    hosts: u32,
+    length: Option<u64>,
+    codings: Codings,
+    has_codings: bool,
+    upgrade: bool,
+    websocket: bool,
+}
+
+impl HeadParser {
+    /// Whether a head has begun, beyond empty lines before it (RFC 9112 §2.2).
+    pub(super) fn has_begun(&self, bytes: &[u8]) -> bool {
+        self.request.is_some() || bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+
+    /// The head, or `None` while its end is not there. The verdict does not depend on how the bytes were cut.
+    pub(super) fn parse(&mut self, bytes: &[u8], bounds: &Bounds) -> Result<Option<Head>, Refusal> {
+        let view = &bytes[..bytes.len().min(bounds.head)];
+        while let Some(hit) = control(view, self.at) {
+            match (view[hit], view.get(hit + 1)) {
+                (b'\t', _) => self.at = hit + 1,
+                (b'\r', Some(b'\n')) => {
+                    let line = &view[self.line..hit];
+                    (self.at, self.line) = (hit + 2, hit + 2);
+                    if self.take_line(line, bounds)? {
+                        return self.finish(hit + 2).map(Some);
+                    }
+                }
+                (b'\r', None) => {
+                    self.at = hit;
+                    return self.unfinished(bytes, bounds);
+                }
+                (b'\r' | b'\n', _) => return Err(Refusal::bad("invalid line end")),
+                _ => return Err(Refusal::bad("control character in the header")),
+            }
+        }
+        self.at = view.len();
+        self.unfinished(bytes, bounds)
+    }
+
+    fn unfinished(&self, bytes: &[u8], bounds: &Bounds) -> Result<Option<Head>, Refusal> {
+        match (bytes.len() > bounds.head, self.request) {
+            (false, _) => Ok(None),
+            (true, None) => Err(Refusal::target_too_long()),
+            (true, Some(_)) => Err(Refusal::head_too_long()),
+        }
+    }
+
+    /// Whether the line ends the head.
+    fn take_line(&mut self, line: &[u8], bounds: &Bounds) -> Result<bool, Refusal> {
+        if self.request.is_none() {
+            if !line.is_empty() {
+                self.request = Some(RequestLine::parse(line)?);
+            }
+            return Ok(false);
+        }
+        if line.is_empty() {
+            return Ok(true);
+        }
+        self.fields += 1;
+        if self.fields > bounds.headers {
+            return Err(Refusal::too_many_fields());
+        }
+        let (name, value) = split_field(line)?;
+        self.take_field(name, value)?;
+        Ok(false)
+    }
+
+    fn take_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                self.hosts += 1;
+                if self.hosts > 1 || !is_host(value) {
+                    return Err(Refusal::bad("invalid Host"));
+                }
+            }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade = true;
+                let mut protocols = value.split(|byte| *byte == b',');
+                self.websocket |= protocols.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"));
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                if self.length.replace(content_length(value)?).is_some() {
+                    return Err(Refusal::bad("more than one Content-Length"));
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.has_codings = true;
+                self.codings.add(value);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&self, length: usize) -> Result<Head, Refusal> {
+        let request = self.request.expect("a head ends after its first line");
+        if request.is_http11 && self.hosts == 0 {
+            return Err(Refusal::bad("missing Host"));
+        }
+        if self.has_codings && (self.length.is_some() || !request.is_http11) {
+            return Err(Refusal::bad("Transfer-Encoding does not go with this request"));
+        }
+        let body = match self.codings.verdict()? {
+            true => BodyEnd::Chunked,
+            false => BodyEnd::Length(self.length.unwrap_or(0)),
+        };
+        // Neither of the two has a body (RFC 9110 §9.3.6, RFC 6455 §4.1).
+        if body != BodyEnd::Length(0) && (request.is_connect || (self.upgrade && self.websocket)) {
+            return Err(Refusal::bad("a body does not go with this request"));
+        }
+        Ok(Head {
+            length,
+            body,
+            may_switch: request.is_connect || (self.upgrade && request.is_http11),
+        })
+    }
+}
+
+/// Name and value of a field line (RFC 9112 §5). Its control bytes are known to be tabs.
+fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    let colon = line.iter().position(|byte| !is_token(*byte));
+    match colon.map(|at| (at, line[at])) {
+        Some((0, b' ' | b'\t')) => Err(Refusal::bad("folded header line")),
+        Some((at @ 1.., b':')) => Ok((&line[..at], trim(&line[at + 1..]))),
+        Some((_, b' ' | b'\t')) => Err(Refusal::bad("white space before a colon")),
+        _ => Err(Refusal::bad("invalid header name")),
+    }
+}
+
+/// Without the optional white space around it (RFC 9110 §5.6.3).
+fn trim(value: &[u8]) -> &[u8] {
+    let outside = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let begin = value.iter().position(outside).unwrap_or(value.len());
+    let end = value.iter().rposition(outside).map_or(begin, |last| last + 1);
+    &value[begin..end]
+}

@@ -1,0 +1,244 @@
+//! Inwards: what hyper gets of the bytes that are read, and how long the peer is waited for.
+
+use super::ending::Ending;
+use super::stream::{Held, Wait};
+use super::{Gate, Refusal, Step};
+use crate::{CloseReason, RefusedFor};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
+
+/// Bytes that are kept of what follows a request that may switch protocols.
+const MOST_UNDECIDED: usize = 16 * 1024;
+/// Bytes that are read at once when they go into the inbox.
+const PIECE: usize = 4 * 1024;
+
+impl Gate {
+    /// Gives hyper bytes of requests that may be served.
+    pub(super) fn poll_admit(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            self.decide();
+            if !self.inbox.is_empty() {
+                self.admit_held();
+                if self.inbox.give(buf) {
+                    self.traffic.note_reading(false);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            if let Some(ending) = self.ending {
+                return self.poll_end(ending);
+            }
+            if !self.wants_bytes() {
+                return self.poll_answer();
+            }
+            match self.poll_fill(cx, buf) {
+                Poll::Ready(Ok(0)) => return self.poll_peer_ended(),
+                Poll::Ready(Ok(_)) if buf.filled().len() > before => {
+                    self.traffic.note_reading(false);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    self.traffic.failed(&error);
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => ready!(self.poll_peer(cx)),
+            }
+        }
+    }
+
+    /// Reads, and admits what may be admitted of it: in place when nothing is held, which is nearly always.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        if !self.inbox.is_empty() {
+            let piece = buf.remaining().min(PIECE);
+            let mut piece = ReadBuf::new(buf.initialize_unfilled_to(piece));
+            ready!(
+                self.stream
+                    .with(|stream| Pin::new(stream).poll_read(cx, &mut piece))
+            )?;
+            let bytes = piece.filled();
+            self.traffic.read(bytes.len());
+            self.inbox.push(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let before = buf.filled().len();
+        ready!(self.stream.with(|stream| Pin::new(stream).poll_read(cx, buf)))?;
+        let bytes = &buf.filled()[before..];
+        let count = bytes.len();
+        self.traffic.read(count);
+        let admitted = self.admit(bytes);
+        if admitted < count {
+            if self.ending.is_none() {
+                self.inbox.push(&bytes[admitted..]);
+            }
+            buf.set_filled(before + admitted);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn admit_held(&mut self) {
+        if self.ending.is_none() && !self.inbox.held().is_empty() {
+            let inbox = std::mem::take(&mut self.inbox);
+            let admitted = self.admit(inbox.held());
+            self.inbox = inbox;
+            self.inbox.pass(admitted);
+            if self.ending.is_some() {
+                self.inbox.drop_held();
+            }
+        }
+    }
+
+    /// How many of these bytes hyper may have.
+    fn admit(&mut self, bytes: &[u8]) -> usize {
+        let bounds = self.rules.bounds;
+        let mut admitted = 0;
+        while admitted < bytes.len() {
+            if !self.framing.is_in_body() && self.is_full() {
+                self.held = Held::TooMany;
+                break;
+            }
+            match self.framing.step(&bytes[admitted..], &bounds) {
+                Ok(Step::Head(count)) => {
+                    admitted += count;
+                    self.admitted += 1;
+                    self.wait = None;
+                }
+                Ok(Step::Body(count)) => {
+                    admitted += count;
+                    self.wait = None;
+                }
+                Ok(Step::Partial) => {
+                    self.held = Held::Partial;
+                    break;
+                }
+                Ok(Step::Undecided) => {
+                    self.held = Held::Undecided;
+                    self.traffic.came_behind_upgrade();
+                    break;
+                }
+                Err(refusal) => {
+                    self.refuse(refusal);
+                    break;
+                }
+            }
+        }
+        admitted
+    }
+
+    /// Once it is known what became of a request that could switch protocols, what follows it is known as well.
+    fn decide(&mut self) {
+        if self.framing.is_undecided() {
+            if self.traffic.has_switched() {
+                self.framing.decide(true);
+            } else if self.is_idle() {
+                self.framing.decide(false);
+            }
+        }
+    }
+
+    /// As many requests as may be are read and not answered.
+    fn is_full(&self) -> bool {
+        let not_begun = self.admitted - self.traffic.requests();
+        not_begun + self.traffic.in_flight() >= self.rules.limits.pipeline_bound()
+    }
+
+    fn wants_bytes(&self) -> bool {
+        match self.held {
+            _ if self.inbox.is_empty() => true,
+            Held::Partial => true,
+            Held::TooMany => false,
+            Held::Undecided => self.inbox.held().len() < MOST_UNDECIDED,
+        }
+    }
+
+    /// Nothing is read before the next answer is given.
+    fn poll_answer(&mut self) -> Poll<io::Result<()>> {
+        if self.held == Held::TooMany && !self.wakes_reader {
+            self.rules.metrics.count_refused(RefusedFor::Pipelined);
+        }
+        self.traffic.note_reading(false);
+        self.wakes_reader = true;
+        Poll::Pending
+    }
+
+    fn poll_peer_ended(&mut self) -> Poll<io::Result<()>> {
+        if self.framing.is_undecided() && !self.inbox.is_empty() {
+            // What came before the end may be for another protocol, which will hear of the end itself.
+            return self.poll_answer();
+        }
+        if self.has_part_of_head() {
+            self.traffic.left();
+        } else {
+            self.traffic.ended();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the peer. Ready when it took too long and the connection ends.
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.traffic.note_reading(true);
+        let Some((wait, limit)) = self.waits_for() else {
+            return Poll::Pending;
+        };
+        let since = match self.wait {
+            Some((before, since)) if before == wait => since,
+            _ => Instant::now(),
+        };
+        self.wait = Some((wait, since));
+        ready!(self.clock.poll(cx, since + limit));
+        self.ending = Some(match wait {
+            Wait::FirstByte => Ending::Silent(CloseReason::Idle, RefusedFor::FirstByteTimeout),
+            Wait::NextRequest => Ending::Silent(CloseReason::Idle, RefusedFor::Idle),
+            Wait::RestOfHead => Ending::Refused(Refusal::late_head()),
+            Wait::Body => {
+                self.refuse(Refusal::stalled_body());
+                return Poll::Ready(());
+            }
+        });
+        self.inbox.drop_held();
+        Poll::Ready(())
+    }
+
+    /// What the peer is waited for and how long, when there is a limit.
+    fn waits_for(&self) -> Option<(Wait, Duration)> {
+        let limits = &self.rules.limits;
+        let (wait, limit) = if self.framing.is_in_body() {
+            (Wait::Body, limits.body_stall_timeout)
+        } else if self.framing.is_undecided() || self.framing.is_switched() {
+            return None;
+        } else if self.has_part_of_head() {
+            (Wait::RestOfHead, limits.head_timeout)
+        } else if !self.is_idle() {
+            return None;
+        } else if self.admitted == 0 {
+            (Wait::FirstByte, limits.first_byte_timeout)
+        } else {
+            (Wait::NextRequest, limits.keep_alive)
+        };
+        (!limit.is_zero()).then_some((wait, limit))
+    }
+
+    fn has_part_of_head(&self) -> bool {
+        !self.inbox.is_empty() && self.framing.has_begun(self.inbox.held())
+    }
+
+    /// The last answer is given: the wait for the next request begins.
+    pub(super) fn begin_idling(&mut self, cx: &mut Context<'_>) {
+        let limit = self.rules.limits.keep_alive;
+        if !limit.is_zero() && !self.has_part_of_head() {
+            let now = Instant::now();
+            self.wait = Some((Wait::NextRequest, now));
+            // Ready only when the limit is shorter than this call; then the wake-up below tells.
+            if self.clock.poll(cx, now + limit).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+}
