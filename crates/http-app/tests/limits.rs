@@ -267,7 +267,7 @@ fn the_limits_are_lifted_by_off_and_by_zero() {
             three_mebibytes.to_string()
         );
         assert_eq!(post_chunked(&server, "/echo", 100_000).text(), "100000");
-        assert_eq!(server.get(&format!("/{}", "a".repeat(20_000))).status(), 404);
+        assert_eq!(server.get(&format!("/{}", "a".repeat(12_000))).status(), 404);
     }
 }
 
@@ -281,8 +281,8 @@ fn the_body_limit_may_be_above_the_frameworks_own() {
     assert_eq!(post_sized(&server, "/echo", length).text(), length.to_string());
 }
 
-/// RFC 9112 §6.3: with both lengths the transfer coding counts, and the connection is closed after the answer. The
-/// hidden request behind the shorter reading must never be answered.
+/// RFC 9112 §6.3: a request with both lengths ought to be refused. The hidden request behind the shorter reading must
+/// never be answered.
 #[test]
 fn both_lengths_are_never_two_requests() {
     let lengths = "Content-Length: 5\r\n";
@@ -295,28 +295,28 @@ fn both_lengths_are_never_two_requests() {
             "POST /echo HTTP/1.1\r\nHost: test\r\n{first}{second}\r\n0\r\n\r\n{hidden}"
         ));
         let reply = client.reply();
-        assert_eq!((reply.status(), reply.text()), (200, "0"));
+        reply.assert_error(400);
         assert_eq!(reply.header("connection"), Some("close"));
         assert_eq!(client.rest(), "", "nothing behind it is answered");
-        assert_eq!(server.app.metrics().requests(), 1);
+        assert_eq!(server.app.metrics().requests(), 0);
     }
 }
 
 #[test]
 fn lengths_that_contradict_themselves_are_refused_and_closed() {
-    for head in [
-        "Content-Length: 5\r\nContent-Length: 6\r\n",
-        "Content-Length: -1\r\n",
-        "Content-Length: +5\r\n",
-        "Content-Length: 5, 6\r\n",
-        "Transfer-Encoding: chunked, gzip\r\n",
-        "Transfer-Encoding: xchunked\r\n",
-        "Content-Length : 5\r\n",
+    for (head, status) in [
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", 400),
+        ("Content-Length: -1\r\n", 400),
+        ("Content-Length: +5\r\n", 400),
+        ("Content-Length: 5, 6\r\n", 400),
+        ("Transfer-Encoding: chunked, gzip\r\n", 400),
+        ("Transfer-Encoding: xchunked\r\n", 501),
+        ("Content-Length : 5\r\n", 400),
     ] {
         let server = echo_app(Waf::default());
         let mut client = server.client();
         client.send(format!("POST /echo HTTP/1.1\r\nHost: test\r\n{head}\r\n"));
-        assert_eq!(client.reply().status(), 400, "{head}");
+        client.reply().assert_error(status);
         assert_eq!(client.rest(), "", "{head}");
         assert_eq!(server.app.metrics().requests(), 0, "{head}");
     }

@@ -114,7 +114,8 @@ impl HeadParser {
                 self.websocket |= protocols.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"));
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                if self.length.replace(content_length(value)?).is_some() {
+                let length = content_length(value)?;
+                if self.length.replace(length).is_some() {
                     return Err(Refusal::bad("more than one Content-Length"));
                 }
             }

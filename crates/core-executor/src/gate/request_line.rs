@@ -77,29 +77,24 @@ fn is_host_and_port(text: &[u8]) -> bool {
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2), or nothing.
 pub(super) fn is_host(text: &[u8]) -> bool {
-    let (name, port) = match text {
-        [b'[', inside @ ..] => {
-            let Some(end) = inside.iter().position(|byte| *byte == b']') else {
-                return false;
-            };
-            let (literal, rest) = (&inside[..end], &inside[end + 1..]);
-            if literal.is_empty() || !literal.iter().all(|byte| is_in_literal(*byte)) {
-                return false;
-            }
-            match rest {
-                [] => return true,
-                [b':', port @ ..] => (&b""[..], port),
-                _ => return false,
-            }
-        }
-        _ => match text.iter().position(|byte| *byte == b':') {
-            Some(colon) => (&text[..colon], &text[colon + 1..]),
-            None => (text, &b""[..]),
-        },
-    };
-    let nameless = name.is_empty() && !text.starts_with(b"[");
-    let port_fits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    port_fits && name.iter().all(|byte| is_in_name(*byte)) && !(nameless && !text.is_empty())
+    if text.is_empty() {
+        return true;
+    }
+    if let [b'[', rest @ ..] = text {
+        let mut parts = rest.splitn(2, |byte| *byte == b']');
+        let (literal, behind) = (parts.next().unwrap_or_default(), parts.next());
+        return !literal.is_empty()
+            && literal.iter().all(|byte| is_in_literal(*byte))
+            && behind.is_some_and(|behind| behind.is_empty() || is_port(behind));
+    }
+    let colon = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+    let (name, port) = text.split_at(colon);
+    !name.is_empty() && name.iter().all(|byte| is_in_name(*byte)) && (port.is_empty() || is_port(port))
+}
+
+/// A colon and up to five digits.
+fn is_port(text: &[u8]) -> bool {
+    matches!(text, [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit))
 }
 
 /// `reg-name` (RFC 3986 §3.2.2), which has every IPv4 address in it.
