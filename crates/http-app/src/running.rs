@@ -101,6 +101,7 @@ impl BoundApp {
             hooks,
             socket: _,
             readiness,
+            wanted,
             in_budget,
         } = parts;
         if let Some(readiness) = readiness {
@@ -110,6 +111,7 @@ impl BoundApp {
         let rules = Rules {
             waf: config.waf,
             request_timeout: config.request_timeout,
+            wanted,
             metrics: metrics.clone(),
             detached: detached.clone(),
         };
