@@ -1,4 +1,4 @@
-//! The accept loop: one per server, on the control thread, neither spinning nor dying.
+//! The accept loop: one per server, neither spinning nor dying.
 
 use crate::{Arrival, BoundListener, ConnectionMetrics};
 use std::future::poll_fn;
