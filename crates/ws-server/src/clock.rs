@@ -21,7 +21,9 @@ pub(crate) struct Clock {
     /// Ticks that have passed, as far as the clock has noticed.
     ticks: AtomicU64,
     wheel: Mutex<Wheel>,
-    /// Rung when the first alarm is set, and at the end.
+    /// It waits for `changed`. Written under the lock of the wheel.
+    stands: AtomicBool,
+    /// Rung when an alarm is set while it stands still, and at the end.
     changed: Notify,
     is_over: AtomicBool,
 }
@@ -36,6 +38,7 @@ impl Clock {
             start: now(),
             ticks: AtomicU64::new(0),
             wheel: Mutex::new(Wheel::new()),
+            stands: AtomicBool::new(false),
             changed: Notify::new(),
             is_over: AtomicBool::new(false),
         }
@@ -69,7 +72,7 @@ impl Clock {
     /// Runs the clock until [`stop`](Self::stop). It stands still while no alarm is set.
     pub(crate) async fn run(self: Arc<Self>) {
         while !self.is_over.load(Ordering::Acquire) {
-            if self.lock().is_empty() {
+            if self.stands_still() {
                 self.changed.notified().await;
                 continue;
             }
@@ -77,6 +80,13 @@ impl Clock {
             tokio::time::sleep_until(next.into()).await;
             self.turn(now());
         }
+    }
+
+    /// Whether no alarm is set, so that whoever sets the next one has to wake the clock.
+    fn stands_still(&self) -> bool {
+        let wheel = self.lock();
+        self.stands.store(wheel.is_empty(), Ordering::Relaxed);
+        wheel.is_empty()
     }
 
     /// The clock is not needed any more.
@@ -114,10 +124,10 @@ impl Alarm {
 
     /// Rings once at this tick instead of when it was set to before. The waker is that of the task that calls.
     pub(crate) fn set(&self, tick: Tick, waker: &Waker) {
-        let was_empty = {
+        let stood = {
             let mut wheel = self.clock.lock();
-            let was_empty = wheel.is_empty();
-            if was_empty {
+            let stood = self.clock.stands.swap(false, Ordering::Relaxed);
+            if stood {
                 // It stood still meanwhile, and need not go through the time it missed.
                 let passed = now().saturating_duration_since(self.clock.start).as_nanos() / TICK.as_nanos();
                 let passed = u64::try_from(passed).unwrap_or(u64::MAX);
@@ -125,9 +135,9 @@ impl Alarm {
                 wheel.turn(passed);
             }
             wheel.set(self.entry, tick.0, waker);
-            was_empty
+            stood
         };
-        if was_empty {
+        if stood {
             self.clock.changed.notify_one();
         }
     }

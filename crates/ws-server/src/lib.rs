@@ -133,6 +133,7 @@ pub use service::UpgradeService;
 
 mod attachment;
 mod batch;
+mod carry;
 mod clock;
 mod closing;
 mod codec;

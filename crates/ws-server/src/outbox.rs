@@ -125,12 +125,17 @@ impl Outbox {
         state.writer.rest();
     }
 
-    /// The transport is over: nothing is written any more. With `reset` the peer gets no orderly end.
+    /// The transport is over: nothing is written any more, and the task that calls lets go of its half of the socket.
+    /// With `reset` the peer gets no orderly end.
     pub(crate) fn hang_up(&self, reset: bool) {
         let socket = self.lock().line.hang_up();
         if let (true, Some(socket)) = (reset, &socket) {
             // Without it the kernel would go on sending to a peer that takes nothing. If it fails, that is all.
             let _ = socket.as_ref().set_zero_linger();
+        }
+        // Without a word of its own: closing the socket says FIN.
+        if let Some(socket) = socket {
+            socket.forget();
         }
     }
 
