@@ -137,6 +137,7 @@ mod carry;
 mod clock;
 mod closing;
 mod codec;
+mod gathered;
 mod heartbeat;
 mod patience;
 mod scratch;

@@ -1,15 +1,16 @@
 //! What waits for one session: bounded by messages and bytes, every loss reported to who counts it.
 
 mod line;
+mod offer;
 mod policy;
 mod state;
 mod written;
 
+pub(crate) use offer::Offer;
 pub(crate) use policy::{Interest, Load, Sent};
 pub use policy::{OutboxPolicy, SendOutcome};
 pub(crate) use written::{WriteEnd, Written};
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +60,7 @@ impl Outbox {
     /// Writes or queues a message, or says why not.
     pub(crate) fn send(
         &self,
-        message: Cow<'_, Encoded>,
+        message: Offer<'_>,
         policy: OutboxPolicy,
         limits: &OutboxConfig,
         hold: Hold,
@@ -68,11 +69,7 @@ impl Outbox {
         if !state.accepts() {
             return Sent::new(SendOutcome::Closed, 0);
         }
-        let mut sent = match state.make_room(message.len(), policy, limits) {
-            Ok(lost) => Sent::new(SendOutcome::Queued, lost),
-            Err(refused) => return refused,
-        };
-        state.pass_on(message, policy, hold, &mut sent);
+        let sent = state.send(message, policy, limits, hold);
         let waker = if state.line.is_listed {
             // Whoever has it on the list writes.
             None
@@ -80,9 +77,7 @@ impl Outbox {
             self.hand_over(&mut state)
         };
         drop(state);
-        sent.woke = waker.is_some();
-        wake(waker);
-        sent
+        wake_for(waker, sent)
     }
 
     /// Writes what was held for the end of a wake-up. Tells what is out.
@@ -376,6 +371,12 @@ impl Outbox {
         }
         true
     }
+}
+
+fn wake_for(waker: Option<Waker>, mut sent: Sent) -> Sent {
+    sent.woke = waker.is_some();
+    wake(waker);
+    sent
 }
 
 fn wake(waker: Option<Waker>) {

@@ -219,10 +219,10 @@ impl Connection {
         if !Batch::holds_all() {
             self.settle_received();
         }
-        let mut dispatch = self.attachment.dispatch(message);
-        match Pin::new(&mut dispatch).poll(context) {
-            Poll::Pending => self.handling = Some(Box::new(dispatch)),
-            Poll::Ready(outcome) => self.handled(outcome),
+        match Dispatch::begin(self.attachment.session(), message, context) {
+            Ok(None) => {}
+            Ok(Some(handling)) => self.handling = Some(Box::new(handling)),
+            Err(panicked) => self.handled(Err(panicked)),
         }
     }
 

@@ -96,7 +96,7 @@ fn config() -> WsConfig {
 
 fn echo() -> WsServer {
     WsServer::new(config()).on_message(|session, text| async move {
-        session.send(Encoded::text(text));
+        session.send_text(text);
     })
 }
 
