@@ -32,6 +32,11 @@ pub(crate) struct Clock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u64);
 
+impl Tick {
+    /// One that does not come.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+}
+
 impl Clock {
     pub(crate) fn new() -> Self {
         Self {
@@ -50,8 +55,14 @@ impl Clock {
 
     /// About now, without asking the operating system: never before the true time by more than the clock is late,
     /// and at most a tick after it.
-    pub(crate) fn about_now(&self) -> Instant {
-        self.instant(self.ticks.load(Ordering::Relaxed) + 1)
+    pub(crate) fn about_now(&self) -> (Tick, Instant) {
+        let tick = self.last_tick();
+        (tick, self.instant(tick.0 + 1))
+    }
+
+    /// The last tick that has passed.
+    pub(crate) fn last_tick(&self) -> Tick {
+        Tick(self.ticks.load(Ordering::Relaxed))
     }
 
     /// The first tick at which `at` has passed.
@@ -185,7 +196,7 @@ mod tests {
         for _ in 0..2 {
             clock.turn(at + TICK);
             assert_eq!(bell.0.load(Ordering::SeqCst), 1);
-            assert!(clock.has_passed(tick) && clock.about_now() >= at + TICK);
+            assert!(clock.has_passed(tick) && clock.about_now().1 >= at + TICK);
         }
         assert!(clock.lock().is_empty());
     }

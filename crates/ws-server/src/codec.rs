@@ -213,6 +213,9 @@ impl Decoder {
             .map_err(|_| Violation::protocol("frame header cannot be read"))?;
         match parsed {
             Some((header, length)) => {
+                if cursor.position() != header.len(length) as u64 {
+                    return Err(Violation::protocol("length not in its shortest form"));
+                }
                 self.frame = Some(self.admit(&header, length)?);
                 Ok(cursor.position() as usize)
             }

@@ -19,7 +19,8 @@ pub(crate) struct Panicked;
 /// A message that is being handled. Dropping it drops the handler where it stands.
 pub(crate) struct Dispatch {
     session: Session,
-    stage: Stage,
+    /// Nothing once it has ended.
+    stage: Option<Stage>,
 }
 
 enum Stage {
@@ -27,7 +28,6 @@ enum Stage {
     Raw(Pending, Option<Box<JsonMessage>>),
     Envelope(Box<JsonMessage>),
     Typed(Pending),
-    Done,
 }
 
 impl Dispatch {
@@ -38,11 +38,11 @@ impl Dispatch {
         context: &mut Context<'_>,
     ) -> Result<Option<Self>, Panicked> {
         let begin = || match begin(session, message, context) {
-            Stage::Envelope(envelope) => relay(session, *envelope, context),
+            Some(Stage::Envelope(envelope)) => relay(session, *envelope, context),
             stage => stage,
         };
         match catch_unwind(AssertUnwindSafe(begin)) {
-            Ok(Stage::Done) => Ok(None),
+            Ok(None) => Ok(None),
             Ok(stage) => Ok(Some(Self {
                 session: session.clone(),
                 stage,
@@ -58,35 +58,35 @@ impl Dispatch {
     pub(crate) fn envelope(session: Session, message: JsonMessage) -> Self {
         Self {
             session,
-            stage: Stage::Envelope(Box::new(message)),
+            stage: Some(Stage::Envelope(Box::new(message))),
         }
     }
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+        while let Some(stage) = self.stage.take() {
+            self.stage = match stage {
                 Stage::Raw(mut handler, envelope) => match handler.as_mut().poll(context) {
                     Poll::Ready(_) => after_raw(envelope),
                     Poll::Pending => {
-                        self.stage = Stage::Raw(handler, envelope);
+                        self.stage = Some(Stage::Raw(handler, envelope));
                         return Poll::Pending;
                     }
                 },
                 Stage::Envelope(envelope) => relay(&self.session, *envelope, context),
                 Stage::Typed(mut handler) => match handler.as_mut().poll(context) {
-                    Poll::Ready(_) => Stage::Done,
+                    Poll::Ready(_) => None,
                     Poll::Pending => {
-                        self.stage = Stage::Typed(handler);
+                        self.stage = Some(Stage::Typed(handler));
                         return Poll::Pending;
                     }
                 },
-                Stage::Done => return Poll::Ready(()),
             };
         }
+        Poll::Ready(())
     }
 }
 
-fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Stage {
+fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Option<Stage> {
     let handlers = session.handlers();
     match message {
         Incoming::Text(text) => {
@@ -101,7 +101,7 @@ fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Sta
                 .as_ref()
                 .and_then(|handler| handler.begin(session.clone(), text, context));
             match pending {
-                Some(pending) => Stage::Raw(pending, envelope),
+                Some(pending) => Some(Stage::Raw(pending, envelope)),
                 None => after_raw(envelope),
             }
         }
@@ -109,15 +109,15 @@ fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Sta
             .binary
             .as_ref()
             .and_then(|handler| handler.begin(session.clone(), body, context))
-            .map_or(Stage::Done, |pending| Stage::Raw(pending, None)),
+            .map(|pending| Stage::Raw(pending, None)),
     }
 }
 
-fn after_raw(envelope: Option<Box<JsonMessage>>) -> Stage {
-    envelope.map_or(Stage::Done, Stage::Envelope)
+fn after_raw(envelope: Option<Box<JsonMessage>>) -> Option<Stage> {
+    envelope.map(Stage::Envelope)
 }
 
-fn relay(session: &Session, envelope: JsonMessage, context: &mut Context<'_>) -> Stage {
+fn relay(session: &Session, envelope: JsonMessage, context: &mut Context<'_>) -> Option<Stage> {
     let handlers = session.handlers();
     for relay in &handlers.relays {
         let call = || relay.session_message(session, &envelope);
@@ -129,7 +129,7 @@ fn relay(session: &Session, envelope: JsonMessage, context: &mut Context<'_>) ->
         .typed
         .as_ref()
         .and_then(|handler| handler.begin(session.clone(), envelope, context))
-        .map_or(Stage::Done, Stage::Typed)
+        .map(Stage::Typed)
 }
 
 impl Future for Dispatch {
@@ -139,7 +139,7 @@ impl Future for Dispatch {
         let this = &mut *self;
         catch_unwind(AssertUnwindSafe(|| this.step(context))).map_or_else(
             |_| {
-                this.stage = Stage::Done;
+                this.stage = None;
                 this.session.hub().metrics().panicked();
                 Poll::Ready(Err(Panicked))
             },

@@ -3,6 +3,7 @@
 mod line;
 mod offer;
 mod policy;
+mod sending;
 mod state;
 mod written;
 
@@ -21,6 +22,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
+use self::sending::Express;
 use self::state::{Sleeper, State};
 use crate::batch::Hold;
 use crate::close::CloseRequest;
@@ -66,10 +68,12 @@ impl Outbox {
         hold: Hold,
     ) -> Sent {
         let mut state = self.lock();
-        if !state.accepts() {
-            return Sent::new(SendOutcome::Closed, 0);
-        }
-        let sent = state.send(message, policy, limits, hold);
+        let sent = match state.express(&message, policy, limits, hold) {
+            Express::Done(sent) => return sent,
+            Express::Tried(outcome) => state.finish_write(message, policy, outcome),
+            Express::No if !state.accepts() => return Sent::new(SendOutcome::Closed, 0),
+            Express::No => state.send(message, policy, limits, hold),
+        };
         let waker = if state.line.is_listed {
             // Whoever has it on the list writes.
             None

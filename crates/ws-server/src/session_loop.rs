@@ -74,6 +74,8 @@ struct Connection {
     /// The socket took no more bytes at the last try.
     is_blocked: bool,
     heartbeat: Heartbeat,
+    /// The tick in which a byte was heard of last.
+    heard_at: Tick,
     /// Absent while the peer does nothing that tries it.
     patience: Option<Box<Patience>>,
     alarm: Alarm,
@@ -109,6 +111,7 @@ impl Connection {
             held: Held::default(),
             is_blocked: false,
             heartbeat: Heartbeat::new(now()),
+            heard_at: Tick::NEVER,
             patience: None,
             alarm,
             alarm_at: None,

@@ -8,14 +8,12 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::line::Line;
-use super::offer::Offer;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
-use crate::batch::{Batch, Hold};
+use crate::batch::Batch;
 use crate::close::CloseRequest;
 use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
 use crate::encoded::Encoded;
-use crate::gathered::Gathered;
 use crate::writer::{Progress, SLICES, Writer};
 
 #[derive(Debug, Default)]
@@ -57,7 +55,7 @@ impl State {
         }
     }
 
-    fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
+    pub(super) fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
         let held = self.held();
         held.messages == 0
             || (held.messages < or_unlimited(limits.messages)
@@ -100,124 +98,6 @@ impl State {
                 Ok(lost)
             }
         }
-    }
-
-    /// Writes a message, or keeps it for the end of the wake-up or for the transport's task.
-    pub(super) fn send(
-        &mut self,
-        message: Offer<'_>,
-        policy: OutboxPolicy,
-        limits: &OutboxConfig,
-        hold: Hold,
-    ) -> Sent {
-        if self.line.clear().is_none() {
-            return self.enqueue(message, policy, limits);
-        }
-        let holds = self.line.holds(hold);
-        let is_plain = self.queue.is_empty() && self.writer.is_plain();
-        if is_plain && !holds && !self.writer.has_gathered() {
-            return self.write_at_once(message, policy);
-        }
-        let length = message.len();
-        let mut written = Load::default();
-        if !self.fits(length, limits) {
-            // Nothing is lost to what is only held back.
-            written = self.flush();
-        }
-        let mut sent = if is_plain && self.may_gather(length, policy, limits) {
-            self.gather(&message, holds)
-        } else {
-            self.queue_up(message, policy, limits, holds)
-        };
-        sent.written.messages += written.messages;
-        sent.written.bytes += written.bytes;
-        sent
-    }
-
-    /// Whether a message may go to the small ones that are written together: nothing there can be replaced or dropped.
-    fn may_gather(&self, length: usize, policy: OutboxPolicy, limits: &OutboxConfig) -> bool {
-        length <= Gathered::SMALL
-            && !matches!(policy, OutboxPolicy::KeepLatest(_))
-            && self.fits(length, limits)
-            && self.writer.is_plain()
-            && self.line.clear().is_some()
-    }
-
-    fn gather(&mut self, message: &Offer<'_>, holds: bool) -> Sent {
-        self.flight.messages += 1;
-        self.flight.bytes += message.len();
-        let has_room = self.writer.gather(message);
-        self.hold_or_flush(holds && has_room)
-    }
-
-    fn queue_up(
-        &mut self,
-        message: Offer<'_>,
-        policy: OutboxPolicy,
-        limits: &OutboxConfig,
-        holds: bool,
-    ) -> Sent {
-        let sent = self.enqueue(message, policy, limits);
-        if !sent.outcome.is_queued() {
-            return sent;
-        }
-        let Sent {
-            written, to_be_listed, ..
-        } = self.hold_or_flush(holds && self.queue.len() < SLICES);
-        Sent {
-            written,
-            to_be_listed,
-            ..sent
-        }
-    }
-
-    /// Leaves what was kept to the end of the wake-up, or writes it.
-    fn hold_or_flush(&mut self, holds: bool) -> Sent {
-        let mut sent = Sent::new(SendOutcome::Queued, 0);
-        if holds {
-            sent.to_be_listed = !std::mem::replace(&mut self.line.is_listed, true);
-        } else {
-            sent.written = self.flush();
-        }
-        sent
-    }
-
-    fn enqueue(&mut self, message: Offer<'_>, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
-        match self.make_room(message.len(), policy, limits) {
-            Ok(lost) => {
-                self.push(message.into_encoded(), policy);
-                Sent::new(SendOutcome::Queued, lost)
-            }
-            Err(refused) => refused,
-        }
-    }
-
-    fn write_at_once(&mut self, message: Offer<'_>, policy: OutboxPolicy) -> Sent {
-        let mut sent = Sent::new(SendOutcome::Queued, 0);
-        let Some(socket) = self.line.clear() else {
-            self.push(message.into_encoded(), policy);
-            return sent;
-        };
-        match message.try_write(socket) {
-            Ok(written) => {
-                let length = message.len();
-                sent.written.bytes = written;
-                if written == length {
-                    sent.written.messages = 1;
-                    return sent;
-                }
-                self.flight.messages += 1;
-                self.flight.bytes += length;
-                self.writer.push_begun(message.into_encoded(), written);
-                // The socket took a part, so it takes no more.
-                self.line.is_blocked = true;
-            }
-            Err(error) => {
-                self.push(message.into_encoded(), policy);
-                self.line.stopped(error);
-            }
-        }
-        sent
     }
 
     /// Writes a control frame at once where nothing is under way: an idle session needs no queue for its heartbeat.
@@ -331,7 +211,7 @@ impl State {
         self.flight.bytes += taken.bytes;
     }
 
-    fn push(&mut self, message: Encoded, policy: OutboxPolicy) {
+    pub(super) fn push(&mut self, message: Encoded, policy: OutboxPolicy) {
         let key = match policy {
             OutboxPolicy::KeepLatest(key) => Some(key),
             _ => None,

@@ -57,8 +57,7 @@ impl Connection {
                 if length == 0 {
                     self.end_of_stream();
                 } else {
-                    let about_now = self.alarm.clock().about_now();
-                    self.heartbeat.heard(about_now);
+                    self.heard();
                     self.metrics().bytes_in.inc_by(length as u64);
                     let used = self.decode(&mut scratch[..length], context);
                     if used < length {
@@ -68,6 +67,16 @@ impl Connection {
             }
         }
         true
+    }
+
+    /// Bytes came. Their time is known to a tick, so it is noted once a tick.
+    fn heard(&mut self) {
+        let clock = self.alarm.clock();
+        if clock.last_tick() != self.heard_at || self.heartbeat.awaits_byte() {
+            let (tick, about_now) = clock.about_now();
+            self.heartbeat.heard(about_now);
+            self.heard_at = tick;
+        }
     }
 
     /// Decodes and handles until the input is used up or a message has to wait. Returns how much was used.
