@@ -63,7 +63,7 @@ where
         }
         // What the handler held is let go now and not with the next message.
         place.0.set(OptionFuture::from(None));
-        SPARE.set(Some(place));
+        SPARE.replace(Some(place));
         None
     }
 }

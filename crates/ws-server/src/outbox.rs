@@ -21,6 +21,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
+use tungstenite::protocol::frame::coding::Data;
 
 use self::sending::Express;
 use self::state::{Sleeper, State};
@@ -82,6 +83,13 @@ impl Outbox {
         };
         drop(state);
         wake_for(waker, sent)
+    }
+
+    /// Puts a short message to those that are written together at the end of the wake-up which holds everything. Returns
+    /// `false` when there are none, or it has to be asked whether it may enter: [`send`](Self::send).
+    #[inline]
+    pub(crate) fn join(&self, data: Data, body: &[u8]) -> bool {
+        self.lock().join(data, body)
     }
 
     /// Writes what was held for the end of a wake-up. Tells what is out.
@@ -255,6 +263,7 @@ impl Outbox {
         if state.ended || (state.close.is_some() && !(waits && request.discard)) {
             return None;
         }
+        state.writer.close_gathered();
         let lost = if request.discard { state.discard() } else { 0 };
         state.close = Some(Box::new(request));
         state.close_version = state.close_version.wrapping_add(1);
@@ -338,6 +347,7 @@ impl Outbox {
         let in_flight = std::mem::take(&mut state.flight).messages as u64;
         let undelivered = state.discard() + in_flight;
         state.ended = true;
+        state.writer.close_gathered();
         self.ended.store(true, Ordering::Release);
         state.ring_if_drained();
         let (socket, waker) = (state.line.hang_up(), state.wake());

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderMap;
 use tungstenite::protocol::frame::coding::Data as Kind;
 
-use crate::batch;
+use crate::batch::{self, Hold};
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
 use crate::codec::may_be_sent;
 use crate::config::or_unlimited;
@@ -206,7 +206,12 @@ impl Session {
     }
 
     fn send_body(&self, kind: Kind, body: &[u8]) -> SendOutcome {
-        self.send_one(Offer::Body(kind, body), self.0.hub.config().outbox.policy)
+        let policy = self.0.hub.config().outbox.policy;
+        let may_join = batch::hold() == Hold::Always && !matches!(policy, OutboxPolicy::KeepLatest(_));
+        if may_join && self.0.outbox.join(kind, body) {
+            return SendOutcome::Queued;
+        }
+        self.send_one(Offer::Body(kind, body), policy)
     }
 
     fn send_one(&self, message: Offer<'_>, policy: OutboxPolicy) -> SendOutcome {

@@ -98,6 +98,19 @@ impl Writer {
         !gathered.is_full()
     }
 
+    /// The small messages at the end, if there are any.
+    #[inline]
+    pub(crate) fn gathered(&mut self) -> Option<&mut Gathered> {
+        self.gathered.as_deref_mut()
+    }
+
+    /// No more may be put there without a question.
+    pub(crate) fn close_gathered(&mut self) {
+        if let Some(gathered) = self.gathered() {
+            gathered.set_room(0, 0);
+        }
+    }
+
     /// What was gathered could not be written by itself: its frames wait like all others.
     fn seal(&mut self) {
         if let Some(gathered) = self.gathered.take() {
@@ -219,8 +232,9 @@ impl Writer {
     ) -> Poll<io::Result<Progress>> {
         let stream = Pin::new(stream);
         if let Some(gathered) = self.gathered.as_ref().filter(|_| self.queue.is_empty()) {
-            let outcome = ready!(stream.poll_write(context, gathered.bytes()));
-            return Poll::Ready(self.gathered_out(outcome));
+            let outcome = stream.poll_write(context, gathered.bytes());
+            self.close_gathered();
+            return Poll::Ready(self.gathered_out(ready!(outcome)));
         }
         self.seal();
         let written = if self.queue.len() == 1 || !stream.is_write_vectored() {
@@ -238,6 +252,7 @@ impl Writer {
     pub(crate) fn try_write(&mut self, socket: &OwnedWriteHalf) -> io::Result<Progress> {
         if let Some(gathered) = self.gathered.as_ref().filter(|_| self.queue.is_empty()) {
             let outcome = socket.try_write(gathered.bytes());
+            self.close_gathered();
             return self.gathered_out(outcome);
         }
         self.seal();
@@ -312,89 +327,5 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Load, MAX_PONGS, Writer};
-    use crate::codec::{ping_frame, pong_frame};
-    use crate::encoded::Encoded;
-
-    /// What would go over the wire, a byte at a time.
-    fn drain(writer: &mut Writer) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while let Some(first) = writer.queue.front() {
-            bytes.push(first.rest[0]);
-            writer.advance(1);
-        }
-        bytes
-    }
-
-    #[test]
-    fn a_pong_waits_for_the_frame_that_is_begun_and_passes_the_others() {
-        let mut writer = Writer::default();
-        writer.push_message(Encoded::text("aa"));
-        writer.push_message(Encoded::text("bb"));
-        writer.advance(1);
-        writer.push_pong(pong_frame(b"1"));
-        writer.push_ping(ping_frame());
-        writer.push_ping(ping_frame());
-        writer.push_pong(pong_frame(b"2"));
-        let rest = drain(&mut writer);
-        assert_eq!(rest, b"\x02aa\x8a\x011\x89\x00\x8a\x012\x81\x02bb");
-    }
-
-    #[test]
-    fn unanswered_pings_are_bounded_and_the_newest_are_kept() {
-        let mut writer = Writer::default();
-        for number in 0..=255_u8 {
-            writer.push_pong(pong_frame(&[number]));
-        }
-        assert_eq!(writer.queue.len(), MAX_PONGS);
-        assert_eq!(writer.queue.back().unwrap().rest[2], 255);
-    }
-
-    #[test]
-    fn messages_count_when_their_last_byte_is_out() {
-        let mut writer = Writer::default();
-        let (one, two) = (Encoded::text("abc"), Encoded::text("de"));
-        writer.push_message(one.clone());
-        writer.push_message(two.clone());
-        assert_eq!(writer.advance(4).messages, Load::default());
-        assert_eq!(
-            writer.advance(4).messages,
-            Load {
-                messages: 1,
-                bytes: one.len()
-            }
-        );
-        assert_eq!(
-            writer.discard(),
-            Load::default(),
-            "a frame that is begun must go out whole"
-        );
-        assert_eq!(
-            writer.advance(1).messages,
-            Load {
-                messages: 1,
-                bytes: two.len()
-            }
-        );
-        assert!(writer.is_empty());
-    }
-
-    #[test]
-    fn discarding_leaves_control_frames_and_the_begun_frame() {
-        let mut writer = Writer::default();
-        for text in ["a", "b", "c"] {
-            writer.push_message(Encoded::text(text));
-        }
-        writer.advance(1);
-        writer.push_pong(pong_frame(b""));
-        assert_eq!(
-            writer.discard(),
-            Load {
-                messages: 2,
-                bytes: 6
-            }
-        );
-        assert_eq!(drain(&mut writer), b"\x01a\x8a\x00");
-    }
-}
+#[path = "writer/tests.rs"]
+mod tests;

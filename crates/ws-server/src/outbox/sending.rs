@@ -2,11 +2,13 @@
 
 use std::io;
 
+use tungstenite::protocol::frame::coding::Data;
+
 use super::offer::Offer;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
 use super::state::State;
 use crate::batch::Hold;
-use crate::config::OutboxConfig;
+use crate::config::{OutboxConfig, or_unlimited};
 use crate::gathered::Gathered;
 use crate::writer::SLICES;
 
@@ -88,7 +90,9 @@ impl State {
             written = self.flush();
         }
         let mut sent = if is_plain && self.may_gather(length, policy, limits) {
-            self.gather(&message, length, holds)
+            let sent = self.gather(&message, length, holds);
+            self.open_gathered(limits);
+            sent
         } else {
             self.queue_up(message, policy, limits, holds)
         };
@@ -135,6 +139,32 @@ impl State {
             to_be_listed,
             ..sent
         }
+    }
+
+    /// Short messages of this wake-up may join those that are gathered, as far as the limits allow.
+    fn open_gathered(&mut self, limits: &OutboxConfig) {
+        let held = self.held();
+        if let Some(gathered) = self.writer.gathered().filter(|_| self.line.is_listed) {
+            gathered.set_room(
+                or_unlimited(limits.messages).saturating_sub(held.messages),
+                or_unlimited(limits.bytes).saturating_sub(held.bytes),
+            );
+        }
+    }
+
+    /// A short message on the shortest way: to those that are gathered in this wake-up, if they have room.
+    #[inline]
+    pub(super) fn join(&mut self, data: Data, body: &[u8]) -> bool {
+        let length = self
+            .writer
+            .gathered()
+            .map_or(0, |gathered| gathered.join(data, body));
+        if length == 0 {
+            return false;
+        }
+        self.flight.messages += 1;
+        self.flight.bytes += length;
+        true
     }
 
     /// Leaves what was kept to the end of the wake-up, or writes it.

@@ -216,6 +216,7 @@ impl State {
             OutboxPolicy::KeepLatest(key) => Some(key),
             _ => None,
         };
+        self.writer.close_gathered();
         self.queued_bytes += message.len();
         self.queue.push_back(Queued { message, key });
     }

@@ -17,11 +17,13 @@ const EVENTS_PER_WRITE: usize = 64;
 
 impl Connection {
     /// Not while a message waits, what was caused is not written yet, or the peer does not take it.
+    #[inline]
     pub(super) fn may_read(&self) -> bool {
         self.link.is_some() && self.waiting.is_none() && self.held.is_empty() && !self.is_congested()
     }
 
     /// More than half of the outbox waits for a socket that takes nothing: what the peer asks for can wait with it.
+    #[inline]
     pub(super) fn is_congested(&self) -> bool {
         self.is_blocked && self.closing.is_none() && {
             let limits = self.config().outbox;
@@ -127,6 +129,7 @@ impl Connection {
                 .frame_unfinished(now(), unfinished.length, is_new, config);
     }
 
+    #[inline]
     fn on_event(&mut self, event: Event, context: &mut Context<'_>) {
         match event {
             Event::Message(_) if self.refuses_messages() => self.unhandled(),
