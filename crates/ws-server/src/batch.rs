@@ -86,10 +86,15 @@ impl Held {
     }
 
     /// Writes what is held on this thread for at most so many sessions, the longest listed first.
+    #[inline]
     pub(crate) fn write(&mut self, budget: usize) {
-        if self.0.is_empty() && !HAS_LISTED.replace(false) {
-            return;
+        if HAS_LISTED.get() || !self.0.is_empty() {
+            self.write_some(budget);
         }
+    }
+
+    fn write_some(&mut self, budget: usize) {
+        HAS_LISTED.set(false);
         let mut listed = LISTED.take();
         if self.0.is_empty() && listed.len() <= budget {
             flush(&mut listed);

@@ -169,7 +169,7 @@ impl Connection {
     #[inline]
     fn is_at_ease(&self) -> bool {
         let outbox = self.outbox();
-        matches!(self.link, Some(Link::Tcp(_)))
+        matches!(self.link, Some(Link::Tcp { .. }))
             && self.handling.is_none()
             && self.waiting.is_none()
             && self.backlog.is_none()
@@ -181,7 +181,7 @@ impl Connection {
             && !outbox.has_work()
     }
 
-    /// What a round comes to then; whatever it brings about is seen to by the next.
+    /// What a round comes to then. Whatever it brings about is seen to by the next.
     fn read_at_ease(&mut self, context: &mut Context<'_>) -> bool {
         let progress = with_scratch(|scratch| self.read_socket(scratch, context));
         self.held.write(OTHERS);
