@@ -73,7 +73,8 @@ pub(crate) fn append_data_frame(data: Data, body: &[u8], frames: &mut Vec<u8>) {
     frames.extend_from_slice(body);
 }
 
-/// What `format` writes; for the short messages that are most of the traffic in a tenth of its instructions.
+/// What `format` writes. For the short messages that are most of the traffic it is done by hand, because `format` costs
+/// 95 instructions a message (callgrind, `echo-16-tcp`), which is a tenth of everything.
 fn append_header(header: &FrameHeader, length: usize, frames: &mut Vec<u8>) {
     if length <= MAX_SHORT {
         frames.extend_from_slice(&short_header(header, length));
