@@ -23,7 +23,7 @@ pub(crate) async fn run(server: WsServer, name: &str, rounds: u64) -> Result<u64
     // On the worker itself: it stands still while the clients speak, and finds all they said at once.
     executor.spawner().post(async move {
         let mut clients = clients;
-        let _ = tell.send(take_turns(&mut clients, running.hub(), each, rounds).await);
+        let _ = tell.send(take_turns(&mut clients, &running.hub(), each, rounds).await);
         // It stands still to the end: what closing costs is not asked for.
         let _ = clients.turn();
     })?;
