@@ -79,7 +79,8 @@ impl Future for Answering {
             StageProjection::Over => unreachable!("not polled after its end"),
         };
         this.stage.set(Stage::Over);
-        Poll::Ready(Ok(this.begun.answer(response)))
+        this.begun.answer(response.status());
+        Poll::Ready(Ok(response))
     }
 }
 

@@ -1,10 +1,8 @@
 //! The callbacks of a server, erased to one type each.
 
-use std::any::Any;
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Context;
 
 use bytes::Bytes;
@@ -36,34 +34,36 @@ pub(crate) trait Begin<A>: Send + Sync {
     fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending>;
 }
 
-thread_local! {
-    /// Most handlers end at once, so the memory one of them ran in is kept for the next of its kind: a [`Place`].
-    static SPARE: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
+/// Most handlers end at once, so the memory one of them ran in is kept for the next.
+struct Reused<F, Fut> {
+    function: F,
+    /// Whoever finds it gone makes a new one.
+    spare: Mutex<Option<Pin<Box<OptionFuture<Fut>>>>>,
 }
 
-/// Memory for handlers of one kind.
-struct Place<Fut>(Pin<Box<OptionFuture<Fut>>>);
-
-impl<A, F, Fut> Begin<A> for F
+impl<A, F, Fut> Begin<A> for Reused<F, Fut>
 where
     F: Fn(Session, A) -> Fut + Send + Sync,
     Fut: Future<Output = ()> + Send + 'static,
 {
     fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending> {
-        let future = OptionFuture::from(Some(self(session, argument)));
-        let mut place = match SPARE.take().map(<Box<dyn Any>>::downcast::<Place<Fut>>) {
-            Some(Ok(mut place)) => {
-                place.0.set(future);
+        let future = OptionFuture::from(Some((self.function)(session, argument)));
+        let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.take());
+        let mut place = match spare {
+            Some(mut place) => {
+                place.set(future);
                 place
             }
-            _ => Box::new(Place(Box::pin(future))),
+            None => Box::pin(future),
         };
-        if place.0.as_mut().poll(context).is_pending() {
-            return Some(place.0);
+        if place.as_mut().poll(context).is_pending() {
+            return Some(place);
         }
         // What the handler held is let go now and not with the next message.
-        place.0.set(OptionFuture::from(None));
-        SPARE.replace(Some(place));
+        place.set(OptionFuture::from(None));
+        if let Ok(mut spare) = self.spare.try_lock() {
+            *spare = Some(place);
+        }
         None
     }
 }
@@ -75,7 +75,10 @@ where
     F: Fn(Session, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    Box::new(function)
+    Box::new(Reused {
+        function,
+        spare: Mutex::new(None),
+    })
 }
 
 /// The hook that decides on a handshake.
