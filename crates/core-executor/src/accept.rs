@@ -1,4 +1,4 @@
-//! The accept loop: one per server, on the control thread, neither spinning nor dying.
+//! The accept loop: one per server, neither spinning nor dying.
 
 use crate::{Arrival, BoundListener, ConnectionMetrics};
 use std::future::poll_fn;
@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause: a freed descriptor is used within this time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// Connections accepted before those that are there get a turn: some may be over and have to give their places back.
+const TURN: u32 = 16;
 /// At most one line in the log within this time.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,7 @@ pub(crate) async fn accept_loop(
     mut deal: impl FnMut(Arrival, SocketAddr),
 ) {
     let mut trouble = Trouble::default();
+    let mut in_turn = 0;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -34,6 +37,10 @@ pub(crate) async fn accept_loop(
             Ok((arrival, from)) => {
                 trouble.clear();
                 deal(arrival, from);
+                in_turn = (in_turn + 1) % TURN;
+                if in_turn == 0 {
+                    tokio::task::yield_now().await;
+                }
             }
             // Somebody else's turn in between: such errors may come in any number.
             Err(error) if is_about_one_connection(&error) => tokio::task::yield_now().await,

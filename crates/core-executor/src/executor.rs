@@ -104,9 +104,10 @@ impl StopReport {
 
 /// Threads, the tracker of every task on them, and the shutdown pair.
 ///
-/// One current-thread runtime per worker thread serves connections and tasks; one control thread accepts connections,
-/// keeps the deadlines and runs the end, so that a worker that is held up cannot hold those up. Dropping the executor
-/// asks everything to stop, lets go of it, and never blocks or panics, on whatever thread.
+/// One current-thread runtime per worker thread serves connections and tasks; one control thread keeps the deadlines
+/// and runs the end, so that a worker that is held up cannot hold those up; it also accepts connections for several
+/// workers, where one worker accepts for itself. Dropping the executor asks everything to stop, lets go of it, and never
+/// blocks or panics, on whatever thread.
 pub struct RuntimeExecutor {
     spawner: Spawner,
     config: ExecutorConfig,

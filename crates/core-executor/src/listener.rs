@@ -5,6 +5,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +18,7 @@ pub trait Listener: Send + 'static {
     /// The address connections arrive at.
     fn local_addr(&self) -> SocketAddr;
 
-    /// The next connection. Called on the control thread, inside a tokio runtime. Must not block.
+    /// The next connection. Called inside a tokio runtime. Must not block.
     ///
     /// # Errors
     /// An error is about one accept, and the caller asks again: at its next turn when the error is about one
@@ -26,11 +27,14 @@ pub trait Listener: Send + 'static {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arrival, SocketAddr)>>;
 }
 
-/// A connection that has arrived and is not registered anywhere yet, so that any worker can take it.
+/// A connection that has arrived and is not served yet.
 #[non_exhaustive]
 pub enum Arrival {
-    /// A TCP socket, in non-blocking mode.
+    /// A TCP socket, in non-blocking mode and registered nowhere. Its options are as the listener left them; our own
+    /// leaves `TCP_NODELAY` set.
     Tcp(std::net::TcpStream),
+    /// The same, registered with the runtime it was accepted on.
+    Registered(TcpStream),
     /// Anything else.
     Boxed(Box<dyn DuplexStream>),
 }
@@ -39,28 +43,40 @@ impl Arrival {
     /// The address it came in on: `bound`, or where that stands for every address of the machine, the one of them.
     pub(crate) fn local_addr(&self, bound: SocketAddr) -> SocketAddr {
         match self {
-            Self::Tcp(socket) if bound.ip().is_unspecified() => socket.local_addr().unwrap_or(bound),
-            _ => bound,
+            _ if !bound.ip().is_unspecified() => bound,
+            Self::Tcp(socket) => socket.local_addr().unwrap_or(bound),
+            Self::Registered(socket) => socket.local_addr().unwrap_or(bound),
+            Self::Boxed(_) => bound,
         }
     }
 
     /// Lets go of it at once: what the peer gets is a reset, and nothing of it lingers here.
     pub(crate) fn reset(self) {
-        if let Self::Tcp(socket) = &self {
-            // Without it the peer gets a FIN, which is as good.
-            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        let socket = match &self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            Self::Registered(socket) => SockRef::from(socket),
+            Self::Boxed(_) => return,
+        };
+        // Without it the peer gets a FIN, which is as good.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+    }
+
+    /// The same for who is served on another thread than it was accepted on: not registered with that one any more.
+    pub(crate) fn dealt(self, stays: bool) -> io::Result<Self> {
+        match self {
+            Self::Registered(socket) if !stays => socket.into_std().map(Self::Tcp),
+            other => Ok(other),
         }
     }
 
-    /// Registers it with the worker this is called on.
+    /// Registers it with the worker this is called on, unless that has been done.
     pub(crate) fn open(self) -> io::Result<IoStream> {
-        match self {
-            Self::Boxed(stream) => Ok(IoStream::Boxed(stream)),
-            Self::Tcp(socket) => {
-                socket.set_nodelay(true)?;
-                TcpStream::from_std(socket).map(|socket| IoStream::Tcp(socket.into()))
-            }
-        }
+        let socket = match self {
+            Self::Boxed(stream) => return Ok(IoStream::Boxed(stream)),
+            Self::Registered(socket) => socket,
+            Self::Tcp(socket) => TcpStream::from_std(socket)?,
+        };
+        Ok(IoStream::Tcp(socket.into()))
     }
 }
 
@@ -68,6 +84,7 @@ impl fmt::Debug for Arrival {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Tcp(_) => "Arrival::Tcp",
+            Self::Registered(_) => "Arrival::Registered",
             Self::Boxed(_) => "Arrival::Boxed",
         })
     }
@@ -76,6 +93,8 @@ impl fmt::Debug for Arrival {
 /// A listener that is bound and serves nobody yet: the kernel holds connections until it is served.
 pub struct BoundListener {
     pub(crate) source: Box<dyn Listener>,
+    /// A socket that nobody else has, to close the port while the thread that accepts is held up.
+    pub(crate) port: Weak<std::net::TcpListener>,
 }
 
 impl BoundListener {
@@ -91,7 +110,9 @@ impl BoundListener {
         let mut failure = None;
         for candidate in resolve(host, port)? {
             match listen_on(candidate) {
-                Ok(socket) => return Self::from_tcp(socket, address),
+                Ok(socket) => {
+                    return Self::from_tcp(socket, address).map(|(listener, port)| Self { port, ..listener });
+                }
                 Err(error) => {
                     failure.get_or_insert(error);
                 }
@@ -125,13 +146,14 @@ impl BoundListener {
         if let Err(source) = socket.set_nonblocking(true) {
             return Err(BindError::Listen { address, source });
         }
-        Self::from_tcp(socket, address)
+        Self::from_tcp(socket, address).map(|(listener, _)| listener)
     }
 
     /// Any other source of connections.
     pub fn from_listener(listener: impl Listener) -> Self {
         Self {
             source: Box::new(listener),
+            port: Weak::new(),
         }
     }
 
@@ -140,14 +162,27 @@ impl BoundListener {
         self.source.local_addr()
     }
 
-    fn from_tcp(socket: std::net::TcpListener, address: String) -> Result<Self, BindError> {
+    /// The listener and its socket.
+    fn from_tcp(
+        socket: std::net::TcpListener,
+        address: String,
+    ) -> Result<(Self, Weak<std::net::TcpListener>), BindError> {
         let local_addr = socket
             .local_addr()
+            .and_then(|local_addr| {
+                // Handed down to every connection that is accepted (tcp(7)), so it need not be set on each.
+                SockRef::from(&socket).set_tcp_nodelay(true)?;
+                Ok(local_addr)
+            })
             .map_err(|source| BindError::Listen { address, source })?;
-        Ok(Self::from_listener(TcpSource {
+        let socket = Arc::new(socket);
+        let port = Arc::downgrade(&socket);
+        let source = TcpSource {
             local_addr,
-            state: TcpState::Bound(socket),
-        }))
+            socket,
+            registered: None,
+        };
+        Ok((Self::from_listener(source), port))
     }
 }
 
@@ -194,28 +229,9 @@ fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 struct TcpSource {
     local_addr: SocketAddr,
-    state: TcpState,
-}
-
-/// The socket is registered at the first accept, because only then a runtime is there.
-enum TcpState {
-    Bound(std::net::TcpListener),
-    Registered(TcpListener),
-}
-
-impl TcpSource {
-    fn registered(&mut self) -> io::Result<&TcpListener> {
-        loop {
-            match self.state {
-                // A copy, so that the port is still ours when registering fails and is tried again.
-                TcpState::Bound(ref socket) => {
-                    let socket = TcpListener::from_std(socket.try_clone()?)?;
-                    self.state = TcpState::Registered(socket);
-                }
-                TcpState::Registered(ref socket) => return Ok(socket),
-            }
-        }
-    }
+    socket: Arc<std::net::TcpListener>,
+    /// The same socket, from the first accept on, because only then a runtime is there.
+    registered: Option<TcpListener>,
 }
 
 impl Listener for TcpSource {
@@ -224,8 +240,14 @@ impl Listener for TcpSource {
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arrival, SocketAddr)>> {
-        let (stream, from) = ready!(self.registered()?.poll_accept(cx))?;
-        // Taken out of this thread's reactor, so that the worker that will serve it can register it in its own.
-        Poll::Ready(stream.into_std().map(|socket| (Arrival::Tcp(socket), from)))
+        let registered = match &self.registered {
+            Some(registered) => registered,
+            None => {
+                let socket = TcpListener::from_std(self.socket.try_clone()?)?;
+                self.registered.insert(socket)
+            }
+        };
+        let (stream, from) = ready!(registered.poll_accept(cx))?;
+        Poll::Ready(Ok((Arrival::Registered(stream), from)))
     }
 }

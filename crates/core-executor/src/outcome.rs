@@ -1,9 +1,7 @@
 //! How serving a connection ended, and what the listener is told of it.
 
-use crate::http2;
 use crate::traffic::Traffic;
 use crate::{CloseReason, ConnectionGuard};
-use bytes::Bytes;
 
 /// How serving a connection ended.
 pub(crate) enum Outcome {
@@ -11,10 +9,6 @@ pub(crate) enum Outcome {
     Over(hyper::Result<()>),
     /// The peer left before it was answered, while hyper did not read.
     PeerLeft,
-    /// Nothing was served: the peer speaks HTTP/2, and this much of it was read.
-    Http2(Bytes),
-    /// One of the limits of HTTP/2 ended it.
-    Ended(CloseReason),
     /// The server stops, and the peer was owed nothing.
     NothingOwed,
     /// The server stops, and the peer was owed an answer.
@@ -35,10 +29,8 @@ impl Outcome {
     pub(crate) fn tell(self, guard: ConnectionGuard, traffic: &Traffic, draining: bool) {
         match self {
             Self::NothingOwed => guard.closed(CloseReason::ServerStop),
-            Self::Ended(reason) => guard.closed(reason),
-            // Not served to its end; nobody asks for it.
-            Self::Http2(_) | Self::Cut => guard.closed(CloseReason::Cut),
             Self::PeerLeft => guard.closed(CloseReason::PeerLeft),
+            Self::Cut => guard.closed(CloseReason::Cut),
             Self::Over(Ok(())) if traffic.is_upgraded() => guard.upgraded(),
             Self::Over(result) => {
                 let reason = traffic
@@ -56,7 +48,6 @@ fn reason(result: hyper::Result<()>, traffic: &Traffic, draining: bool) -> Close
         .as_ref()
         .and_then(fault_of_peer)
         .or_else(|| traffic.failure())
-        .or_else(|| error.as_ref().and_then(http2::reason_of))
         .or_else(|| error.and_then(|error| reason_of(&error)))
         .unwrap_or_else(|| orderly(traffic, draining))
 }

@@ -1,8 +1,10 @@
 //! A server that serves: its address, its counts, and its end in order.
 
+use crate::BoundListener;
 use crate::traffic::RequestTotals;
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use socket2::SockRef;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,13 +27,13 @@ pub struct Drained {
 pub(crate) struct Shared {
     pub(crate) local_addr: SocketAddr,
     pub(crate) stop_accepting: CancellationToken,
+    /// See [`BoundListener`].
+    port: Weak<TcpListener>,
     pub(crate) drain: CancellationToken,
     pub(crate) cut: CancellationToken,
     /// The accept loop: while it runs, there may be a connection it has not handed out.
     pub(crate) accepting: TaskTracker,
     pub(crate) connections: TaskTracker,
-    /// Connections that have a request to answer, or may get one.
-    pub(crate) requesting: TaskTracker,
     pub(crate) totals: Arc<RequestTotals>,
     /// Set by whoever begins the drain first.
     answered_before_drain: OnceLock<u64>,
@@ -60,10 +62,10 @@ impl RunningServer {
         self.shared.totals.in_flight()
     }
 
-    /// Asks the accept loop to close the port, which it does at once. Connections that are open go on. Never blocks;
-    /// again has no effect.
+    /// Closes the port: who knocks from now on is refused by the kernel. Connections that are open go on. Never blocks;
+    /// again has no effect. A listener that is not one of our own closes at the next turn of the accept loop.
     pub fn close_listener(&self) {
-        self.shared.stop_accepting.cancel();
+        self.shared.close_port();
     }
 
     /// Closes the port and lets every connection finish the request it is at, and no other. An idle connection answers
@@ -74,15 +76,6 @@ impl RunningServer {
             .answered_before_drain
             .get_or_init(|| self.shared.totals.answered());
         self.shared.drain.cancel();
-    }
-
-    /// Waits until every request is answered and no further one will be: every connection is gone, but for those of
-    /// HTTP/2 that other protocols still have streams on (RFC 8441). Those end when whoever speaks these protocols ends
-    /// them. Begins the drain when nobody did. Cancel safe.
-    pub async fn requests_answered(&self) {
-        self.begin_drain();
-        self.shared.accepting.wait().await;
-        self.shared.requesting.wait().await;
     }
 
     /// Waits until every connection is gone, cuts what is left at the deadline, and says what it came to. Begins the
@@ -106,23 +99,30 @@ impl RunningServer {
 }
 
 impl Shared {
-    pub(crate) fn new(local_addr: SocketAddr) -> Self {
+    pub(crate) fn new(listener: &BoundListener) -> Self {
         let shared = Self {
-            local_addr,
+            local_addr: listener.local_addr(),
             stop_accepting: CancellationToken::new(),
+            port: listener.port.clone(),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
             accepting: TaskTracker::new(),
             connections: TaskTracker::new(),
-            requesting: TaskTracker::new(),
             totals: Arc::default(),
             answered_before_drain: OnceLock::new(),
             cut_requests: OnceLock::new(),
         };
         shared.accepting.close();
         shared.connections.close();
-        shared.requesting.close();
         shared
+    }
+
+    fn close_port(&self) {
+        self.stop_accepting.cancel();
+        if let Some(port) = self.port.upgrade() {
+            // The accept loop may be on a thread that is held up. If it fails, the loop closes the port.
+            let _ = SockRef::from(&*port).shutdown(Shutdown::Read);
+        }
     }
 
     /// Nobody is accepted any more and every connection is gone.
@@ -134,7 +134,7 @@ impl Shared {
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
-        self.shared.stop_accepting.cancel();
+        self.shared.close_port();
         self.shared.cut.cancel();
     }
 }

@@ -6,7 +6,7 @@ use crate::gate::Rules;
 use crate::refusal::Refusals;
 use crate::running_server::Shared;
 use crate::serving::Server;
-use crate::{BoundListener, ExecutorError, RunningServer, ServeOptions, Spawner};
+use crate::{Arrival, BoundListener, ExecutorError, RunningServer, ServeOptions, Spawner};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -18,7 +18,7 @@ use tower_service::Service;
 
 /// Serves `service` on `listener` until the returned server is drained or dropped.
 ///
-/// HTTP/1.0 and HTTP/1.1 with keep-alive, pipelining and upgrades; HTTP/2 by ALPN and by prior knowledge. Every request carries a [`ConnectionInfo`] in its
+/// HTTP/1.0 and HTTP/1.1 with keep-alive, pipelining and upgrades. Every request carries a [`ConnectionInfo`] in its
 /// extensions.
 ///
 /// # Errors
@@ -35,7 +35,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let shared = Arc::new(Shared::new(listener.local_addr()));
+    let shared = Arc::new(Shared::new(&listener));
     let ServeOptions {
         name,
         limits,
@@ -58,14 +58,17 @@ where
         rules: Arc::new(Rules::new(limits, metrics.clone())),
         metrics,
         tls,
-        spawner: spawner.clone(),
     };
     let (stop, metrics, dealer) = (
         shared.stop_accepting.clone(),
         server.metrics.clone(),
         spawner.clone(),
     );
-    let deal = move |arrival, from: SocketAddr| {
+    let stays = spawner.only_worker().is_some();
+    let deal = move |arrival: Arrival, from: SocketAddr| {
+        let Ok(arrival) = arrival.dealt(stays) else {
+            return;
+        };
         let permit = match in_budget.then(|| budget.take(Some(from.ip()))).transpose() {
             Ok(permit) => permit,
             Err(limit) => {
@@ -82,6 +85,6 @@ where
         let _ = dealer.deal(tracked);
     };
     let accepting = accept_loop(name, listener, stop, metrics, deal);
-    spawner.spawn_control(shared.accepting.track_future(accepting))?;
+    spawner.spawn_near(shared.accepting.track_future(accepting))?;
     Ok(RunningServer { shared })
 }

@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 
 /// Where tasks run.
 pub(crate) enum Lanes {
-    /// Threads of our own: connections and tasks on `workers`, accept loops and the blocking lane on `control`.
+    /// Threads of our own: connections and tasks on `workers`, the blocking lane and what deals out to several workers
+    /// on `control`.
     Own {
         id: u64,
         workers: Box<[Handle]>,
@@ -138,7 +139,7 @@ impl Spawner {
         self.spawn_on(self.next_worker(), self.cut_of_workers(), future)
     }
 
-    /// The same on the control thread, which runs accept loops, signals and clocks: no handler can hold it up.
+    /// The same on the control thread, which runs signals and the end: no handler can hold it up.
     ///
     /// # Errors
     /// [`ExecutorError::Stopping`] once the executor stops.
@@ -147,6 +148,28 @@ impl Spawner {
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
         self.spawn_on(self.control(), Some(self.shared.cut.clone()), future)
+    }
+
+    /// The same for what accept loops and clocks do: on the one worker, where there is one, so that nothing is handed
+    /// from thread to thread, else on the control thread.
+    ///
+    /// A callback that blocks the only worker holds nobody up who could be served meanwhile.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Stopping`] once the executor stops.
+    pub fn spawn_near(&self, future: impl Future<Output = ()> + Send + 'static) -> Result<(), ExecutorError> {
+        match self.only_worker() {
+            Some(worker) => self.spawn_on(worker, self.cut_of_workers(), future),
+            None => self.spawn_control(future),
+        }
+    }
+
+    /// Where connections are served, when that is one place.
+    pub(crate) fn only_worker(&self) -> Option<&Handle> {
+        match &self.shared.lanes {
+            Lanes::Own { workers, .. } => workers.first().filter(|_| workers.len() == 1),
+            Lanes::Foreign { handle } => Some(handle),
+        }
     }
 
     /// The handle that asks the application to stop.

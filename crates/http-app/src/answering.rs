@@ -79,8 +79,7 @@ impl Future for Answering {
             StageProjection::Over => unreachable!("not polled after its end"),
         };
         this.stage.set(Stage::Over);
-        this.begun.answer(response.status());
-        Poll::Ready(Ok(response))
+        Poll::Ready(Ok(this.begun.answer(response)))
     }
 }
 

@@ -9,11 +9,13 @@ use axum::Router;
 use core_executor::ConnectionStateListener;
 
 use crate::config::AppConfig;
+use crate::error::AppError;
 use crate::hooks::{Hook, erase};
 use crate::metrics::HttpMetrics;
 use crate::openapi::{Described, OpenApi};
 use crate::probes::Readiness;
 use crate::stop::StopHandle;
+use crate::visit::Wanted;
 
 mod assembly;
 mod documented;
@@ -27,6 +29,15 @@ type Wrap = Box<dyn FnOnce(Router) -> Router + Send>;
 
 /// Puts the user's own fallback into an empty router.
 type Fallback<S> = Box<dyn FnOnce(Router<S>) -> Router<S> + Send>;
+
+/// A directory that is served.
+struct Mount {
+    /// Without a slash at its end.
+    prefix: String,
+    directory: PathBuf,
+    /// Whether its `index.html` stands for the pages that are no files.
+    is_spa: bool,
+}
 
 /// An HTTP application that is being described.
 ///
@@ -48,8 +59,7 @@ pub struct App<S = ()> {
     /// In the order given; the last one is the outermost.
     layers: Vec<Wrap>,
     fallback: Option<Fallback<S>>,
-    /// Mount point and directory.
-    files: Vec<(String, PathBuf)>,
+    files: Vec<Mount>,
     /// Bound by somebody else, instead of the configured address.
     socket: Option<TcpListener>,
     /// What `/readyz` goes by, when there are probes.
@@ -57,6 +67,12 @@ pub struct App<S = ()> {
     /// What `/openapi.json` says about the whole, when it is served.
     docs: Option<OpenApi>,
     described: Vec<Described>,
+    /// Whether requests get an id and a line in the log.
+    wanted: Wanted,
+    /// Whether each request has a span.
+    spans: bool,
+    /// The first thing that was given and cannot be.
+    problem: Option<AppError>,
 }
 
 impl App {
@@ -89,6 +105,9 @@ where
             probes: None,
             docs: None,
             described: Vec::new(),
+            wanted: Wanted::default(),
+            spans: false,
+            problem: None,
         }
     }
 

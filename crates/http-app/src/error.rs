@@ -44,6 +44,12 @@ pub enum AppError {
         /// The path it is for.
         path: String,
     },
+    /// [`App::cors`](crate::App::cors) was given something that is no origin.
+    #[error("{origin:?} is no origin: `scheme://host` or `scheme://host:port` in lower case, or `*` alone")]
+    Origin {
+        /// The text as given, cut after 64 characters.
+        origin: String,
+    },
     /// The executor takes no more tasks: a stop was asked for already.
     #[error("cannot start the {server} server")]
     Start {

@@ -34,8 +34,10 @@
 //! # What every request passes
 //! From the outside in: counters ([`HttpMetrics`]), limits on target (414) and body (413) by [`Waf`], the request
 //! timeout (503, [`RequestTimeout`] for single routes), the catching of panics (500), then the application's layers,
-//! then routes, files, or the fallback. Handlers extract the client's address with
-//! `axum::extract::ConnectInfo<SocketAddr>` and more of the connection with
+//! then routes, the application's own pages ([`App::health`], [`App::openapi`]), files, or the fallback. Layers are
+//! one call each for what is usual ([`App::compression`], [`App::cors`], [`App::tracing`]); the request's id
+//! ([`App::request_id`]) and the access log ([`App::access_log`]) are outside of all of this. Handlers extract the
+//! client's address with `axum::extract::ConnectInfo<SocketAddr>` and more of the connection with
 //! `axum::Extension<core_executor::ConnectionInfo>`.
 //!
 //! The body of 404 is `{"error":"Route not found","method":…,"path":…}`, every other error of ours has
@@ -81,6 +83,11 @@ pub use disconnected::Disconnected;
 
 mod openapi;
 pub use openapi::OpenApi;
+mod compression;
+mod cors;
+mod request_id;
+mod visit;
+
 mod probes;
 mod static_files;
 mod static_path;

@@ -101,6 +101,7 @@ impl BoundApp {
             hooks,
             socket: _,
             readiness,
+            wanted,
             in_budget,
         } = parts;
         if let Some(readiness) = readiness {
@@ -110,6 +111,7 @@ impl BoundApp {
         let rules = Rules {
             waf: config.waf,
             request_timeout: config.request_timeout,
+            wanted,
             metrics: metrics.clone(),
             detached: detached.clone(),
         };
@@ -224,13 +226,6 @@ impl RunningApp {
     pub fn begin_drain(&self) {
         self.stop.stop_async();
         self.server.begin_drain();
-    }
-
-    /// Waits until every request is answered and every handler has ended, also those of clients that keep WebSocket sessions on the same connection
-    /// of HTTP/2. Call [`begin_drain`](Self::begin_drain) before it. Cancel safe.
-    pub async fn requests_answered(&self) {
-        self.server.requests_answered().await;
-        self.detached.idle().await;
     }
 
     /// Waits until every connection and every handler has ended, also those whose client has left, and cuts at

@@ -21,12 +21,14 @@ use crate::detached::Detached;
 use crate::limits::{capped, declares_more_than, target_len};
 use crate::metrics::{HttpMetrics, Limit};
 use crate::ticket::Ticket;
+use crate::visit::{Visit, Wanted};
 
 /// What holds for every request of one application.
 pub(crate) struct Rules {
     pub(crate) waf: Waf,
     /// Zero = off.
     pub(crate) request_timeout: Duration,
+    pub(crate) wanted: Wanted,
     pub(crate) metrics: HttpMetrics,
     pub(crate) detached: Detached,
 }
@@ -106,8 +108,9 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Answering {
-        let begun = Begun::now(Arc::clone(&self.rules));
+    fn call(&mut self, mut request: Request<B>) -> Answering {
+        let mut begun = Begun::now(Arc::clone(&self.rules));
+        begun.visit = Visit::begin(self.rules.wanted, begun.at, &mut request);
         match self.refusal(&request) {
             Some(response) => Answering::known(response, begun),
             None => self.admit(request, begun),
@@ -122,6 +125,8 @@ pub(crate) struct Begun {
     answered: bool,
     /// Absent where the router never saw the request.
     pub(crate) ticket: Option<Arc<Ticket>>,
+    /// Absent where nobody wants ids or an access log.
+    visit: Option<Box<Visit>>,
 }
 
 impl Begun {
@@ -132,12 +137,18 @@ impl Begun {
             rules,
             answered: false,
             ticket: None,
+            visit: None,
         }
     }
 
-    pub(crate) fn answer(&mut self, status: StatusCode) {
+    /// Counts the answer and completes it.
+    pub(crate) fn answer(&mut self, response: Response) -> Response {
         self.answered = true;
-        self.rules.metrics.answered(status, self.at.elapsed());
+        self.rules.metrics.answered(response.status(), self.at.elapsed());
+        match self.visit.take() {
+            Some(visit) => visit.end(response),
+            None => response,
+        }
     }
 
     pub(crate) fn body_is_too_large(&self) -> bool {

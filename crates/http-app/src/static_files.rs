@@ -22,6 +22,9 @@ use crate::static_path::{Found, look_up};
 /// The methods a file answers to.
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET,HEAD");
 
+/// The page of a single-page application.
+const INDEX: &str = "/index.html";
+
 /// One directory as a service.
 ///
 /// The check and the opening are two steps: whoever may write to the directory while it is served is trusted.
@@ -32,27 +35,79 @@ pub(crate) struct StaticFiles {
     files: ServeDir,
     /// Answers where there is no such file.
     missing: Router,
+    /// Whether the root's `index.html` stands for the pages that the application in it makes by itself.
+    is_spa: bool,
 }
 
 impl StaticFiles {
-    pub(crate) fn new(root: &Path, missing: Router) -> io::Result<Self> {
+    pub(crate) fn new(root: &Path, missing: Router, is_spa: bool) -> io::Result<Self> {
         let root = root.canonicalize()?;
         if !root.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
+        if is_spa {
+            root.join("index.html").metadata()?;
+        }
         let files = ServeDir::new(&root);
-        Ok(Self { root, files, missing })
+        Ok(Self {
+            root,
+            files,
+            missing,
+            is_spa,
+        })
     }
 
     async fn answer(mut self, request: Request) -> Response {
         match look_up(&self.root, request.uri().path()).await {
-            None => never_fails(self.missing.call(request).await),
-            Some(_) if !matches!(*request.method(), Method::GET | Method::HEAD) => method_not_allowed(),
-            Some(Found::Directory) => to_trailing_slash(&request),
+            Found::Nothing if self.is_spa && wants_page(&request) => self.page(request).await,
+            Found::Nothing | Found::Refused => never_fails(self.missing.call(request).await),
+            _ if !is_reading(&request) => method_not_allowed(),
+            Found::Directory => to_trailing_slash(&request),
             // The mount point itself, without its slash, looks like a directory's path that has one.
-            Some(Found::File) if lacks_slash(&request) => to_trailing_slash(&request),
-            Some(Found::File) => never_fails(self.files.oneshot(request).await).map(Body::new),
+            Found::File if lacks_slash(&request) => to_trailing_slash(&request),
+            Found::File => {
+                let request = self.without_stale_range(request).await;
+                never_fails(self.files.oneshot(request).await).map(Body::new)
+            }
         }
+    }
+
+    /// Takes the range out of a request that wants it of another file than there is now (RFC 9110 §13.1.5), which
+    /// tower-http does not look at: a download that goes on would get the end of something else.
+    async fn without_stale_range(&self, mut request: Request) -> Request {
+        let headers = request.headers_mut();
+        let (Some(wanted), true) = (
+            headers.remove(header::IF_RANGE),
+            headers.contains_key(header::RANGE),
+        ) else {
+            return request;
+        };
+        let mut look = Request::new(Body::empty());
+        *look.method_mut() = Method::HEAD;
+        *look.uri_mut() = request.uri().clone();
+        let current = never_fails(self.files.clone().oneshot(look).await);
+        // Only a strong tag or the exact date: what begins with `W/` is neither.
+        let is_current = [header::ETAG, header::LAST_MODIFIED]
+            .iter()
+            .any(|name| current.headers().get(name) == Some(&wanted));
+        if !is_current {
+            request.headers_mut().remove(header::RANGE);
+        }
+        request
+    }
+
+    /// The page of a single-page application, for whatever path.
+    async fn page(mut self, mut request: Request) -> Response {
+        if look_up(&self.root, INDEX).await != Found::File {
+            return never_fails(self.missing.call(request).await);
+        }
+        *request.uri_mut() = Uri::from_static(INDEX);
+        let mut response = never_fails(self.files.oneshot(request).await).map(Body::new);
+        // It names the other files, so it has to be asked for again after each deploy.
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
     }
 }
 
@@ -69,6 +124,23 @@ impl Service<Request> for StaticFiles {
         let files = self.clone();
         Box::pin(async move { Ok(files.answer(request).await) })
     }
+}
+
+fn is_reading(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// Whether a browser asks for a page, not for one of its files and not for data.
+fn wants_page(request: &Request) -> bool {
+    let last = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let mut accepted = request.headers().get_all(header::ACCEPT).iter().peekable();
+    let is_anything = accepted.peek().is_none();
+    let mut kinds = accepted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let takes_html = is_anything || kinds.any(|kind| matches!(kind, "text/html" | "*/*"));
+    is_reading(request) && !last.contains('.') && takes_html
 }
 
 fn method_not_allowed() -> Response {

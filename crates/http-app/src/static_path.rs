@@ -1,6 +1,7 @@
 //! Which file of a directory a request path names, if it may have it.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// What a request path names below a root.
@@ -10,31 +11,42 @@ pub(crate) enum Found {
     File,
     /// A directory with an `index.html`, asked for without the trailing slash.
     Directory,
+    /// Nothing: the path is a decent one, and there is no such file.
+    Nothing,
+    /// What nobody may have.
+    Refused,
 }
 
 /// Looks up `path` (as in the request: percent-encoded, below the mount point) in `root`, which is canonical.
 ///
-/// Nothing is found for a path with a `..`, `.`, hidden or empty segment, with an encoded slash, backslash or NUL,
-/// for anything that a link leads out of the root or to a hidden file, and for what is no regular file.
-pub(crate) async fn look_up(root: &Path, path: &str) -> Option<Found> {
-    let (relative, wants_directory) = decoded(path)?;
-    let real = canonical_below(root, &root.join(&relative)).await?;
-    let kind = tokio::fs::metadata(&real).await.ok()?;
-    if kind.is_file() {
-        return (!wants_directory).then_some(Found::File);
+/// Refused is a path with a `..`, `.`, hidden or empty segment, with an encoded slash, backslash or NUL, anything
+/// that a link leads out of the root or to a hidden file, and what is neither a regular file nor a directory with one.
+pub(crate) async fn look_up(root: &Path, path: &str) -> Found {
+    let Some((relative, wants_directory)) = decoded(path) else {
+        return Found::Refused;
+    };
+    let real = match canonical_below(root, &root.join(&relative)).await {
+        Ok(real) => real,
+        Err(found) => return found,
+    };
+    let Ok(kind) = tokio::fs::metadata(&real).await else {
+        return Found::Refused;
+    };
+    match () {
+        () if kind.is_file() && !wants_directory => Found::File,
+        () if kind.is_dir() && has_index(root, &real).await => match wants_directory {
+            true => Found::File,
+            false => Found::Directory,
+        },
+        () => Found::Refused,
     }
-    if !kind.is_dir() {
-        return None;
-    }
-    let index = canonical_below(root, &real.join("index.html")).await?;
-    if !tokio::fs::metadata(&index).await.ok()?.is_file() {
-        return None;
-    }
-    Some(if wants_directory {
-        Found::File
-    } else {
-        Found::Directory
-    })
+}
+
+async fn has_index(root: &Path, directory: &Path) -> bool {
+    let Ok(index) = canonical_below(root, &directory.join("index.html")).await else {
+        return false;
+    };
+    tokio::fs::metadata(&index).await.is_ok_and(|kind| kind.is_file())
 }
 
 /// The path as the file system writes it, and whether it ended in a slash.
@@ -78,14 +90,19 @@ fn hex(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// The real path, if it is inside the root and nothing on the way down from there is hidden.
-async fn canonical_below(root: &Path, path: &Path) -> Option<PathBuf> {
-    let real = tokio::fs::canonicalize(path).await.ok()?;
-    let below = real.strip_prefix(root).ok()?;
+/// The real path, if there is one, it is inside the root, and nothing on the way down from there is hidden.
+async fn canonical_below(root: &Path, path: &Path) -> Result<PathBuf, Found> {
+    let real = tokio::fs::canonicalize(path)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Found::Nothing,
+            _ => Found::Refused,
+        })?;
+    let below = real.strip_prefix(root).map_err(|_| Found::Refused)?;
     let visible = below
         .components()
         .all(|part| matches!(part, Component::Normal(name) if !is_hidden(name)));
-    visible.then_some(real)
+    if visible { Ok(real) } else { Err(Found::Refused) }
 }
 
 fn is_hidden(name: &OsStr) -> bool {

@@ -102,11 +102,17 @@ impl Attachment {
     /// [`WsError::HandlerPanicked`]: it has been counted; the transport closes the session with 1011.
     pub async fn receive(&self, message: Incoming) -> Result<(), WsError> {
         self.hub().metrics().messages_in.inc();
-        self.dispatch(message).await.map_err(|_| WsError::HandlerPanicked)
-    }
-
-    pub(crate) fn dispatch(&self, message: Incoming) -> Dispatch {
-        Dispatch::received(self.session.clone(), message)
+        let mut message = Some(message);
+        let begun = poll_fn(|context| {
+            let message = message.take().expect("it is ready at the first poll");
+            Poll::Ready(Dispatch::begin(&self.session, message, context))
+        });
+        let ended = match begun.await {
+            Ok(Some(handling)) => handling.await,
+            Ok(None) => Ok(()),
+            Err(panicked) => Err(panicked),
+        };
+        ended.map_err(|_| WsError::HandlerPanicked)
     }
 
     /// The session ends: it leaves its rooms and `on_close` runs, unless that has happened already.

@@ -17,6 +17,8 @@ pub(crate) enum Hold {
 
 thread_local! {
     static HOLD: Cell<Hold> = const { Cell::new(Hold::Never) };
+    /// Whether `LISTED` has any.
+    static HAS_LISTED: Cell<bool> = const { Cell::new(false) };
     static WAKE_UP: Cell<u32> = const { Cell::new(0) };
     /// Sessions with held messages.
     static LISTED: Cell<Vec<Session>> = const { Cell::new(Vec::new()) };
@@ -35,6 +37,7 @@ pub(crate) fn list(session: &Session) {
     let mut listed = LISTED.take();
     listed.push(session.clone());
     LISTED.set(listed);
+    HAS_LISTED.set(true);
 }
 
 /// One wake-up of a session's task. Nothing is held any more once it is dropped.
@@ -67,7 +70,9 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         HOLD.set(Hold::Never);
-        flush(&mut LISTED.take());
+        if HAS_LISTED.replace(false) {
+            flush(&mut LISTED.take());
+        }
     }
 }
 
@@ -81,7 +86,15 @@ impl Held {
     }
 
     /// Writes what is held on this thread for at most so many sessions, the longest listed first.
+    #[inline]
     pub(crate) fn write(&mut self, budget: usize) {
+        if HAS_LISTED.get() || !self.0.is_empty() {
+            self.write_some(budget);
+        }
+    }
+
+    fn write_some(&mut self, budget: usize) {
+        HAS_LISTED.set(false);
         let mut listed = LISTED.take();
         if self.0.is_empty() && listed.len() <= budget {
             flush(&mut listed);

@@ -21,7 +21,9 @@ pub(crate) struct Clock {
     /// Ticks that have passed, as far as the clock has noticed.
     ticks: AtomicU64,
     wheel: Mutex<Wheel>,
-    /// Rung when the first alarm is set, and at the end.
+    /// It waits for `changed`. Written under the lock of the wheel.
+    stands: AtomicBool,
+    /// Rung when an alarm is set while it stands still, and at the end.
     changed: Notify,
     is_over: AtomicBool,
 }
@@ -30,12 +32,18 @@ pub(crate) struct Clock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u64);
 
+impl Tick {
+    /// One that does not come.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+}
+
 impl Clock {
     pub(crate) fn new() -> Self {
         Self {
             start: now(),
             ticks: AtomicU64::new(0),
             wheel: Mutex::new(Wheel::new()),
+            stands: AtomicBool::new(false),
             changed: Notify::new(),
             is_over: AtomicBool::new(false),
         }
@@ -47,8 +55,14 @@ impl Clock {
 
     /// About now, without asking the operating system: never before the true time by more than the clock is late,
     /// and at most a tick after it.
-    pub(crate) fn about_now(&self) -> Instant {
-        self.instant(self.ticks.load(Ordering::Relaxed) + 1)
+    pub(crate) fn about_now(&self) -> (Tick, Instant) {
+        let tick = self.last_tick();
+        (tick, self.instant(tick.0 + 1))
+    }
+
+    /// The last tick that has passed.
+    pub(crate) fn last_tick(&self) -> Tick {
+        Tick(self.ticks.load(Ordering::Relaxed))
     }
 
     /// The first tick at which `at` has passed.
@@ -69,7 +83,7 @@ impl Clock {
     /// Runs the clock until [`stop`](Self::stop). It stands still while no alarm is set.
     pub(crate) async fn run(self: Arc<Self>) {
         while !self.is_over.load(Ordering::Acquire) {
-            if self.lock().is_empty() {
+            if self.stands_still() {
                 self.changed.notified().await;
                 continue;
             }
@@ -77,6 +91,13 @@ impl Clock {
             tokio::time::sleep_until(next.into()).await;
             self.turn(now());
         }
+    }
+
+    /// Whether no alarm is set, so that whoever sets the next one has to wake the clock.
+    fn stands_still(&self) -> bool {
+        let wheel = self.lock();
+        self.stands.store(wheel.is_empty(), Ordering::Relaxed);
+        wheel.is_empty()
     }
 
     /// The clock is not needed any more.
@@ -114,10 +135,10 @@ impl Alarm {
 
     /// Rings once at this tick instead of when it was set to before. The waker is that of the task that calls.
     pub(crate) fn set(&self, tick: Tick, waker: &Waker) {
-        let was_empty = {
+        let stood = {
             let mut wheel = self.clock.lock();
-            let was_empty = wheel.is_empty();
-            if was_empty {
+            let stood = self.clock.stands.swap(false, Ordering::Relaxed);
+            if stood {
                 // It stood still meanwhile, and need not go through the time it missed.
                 let passed = now().saturating_duration_since(self.clock.start).as_nanos() / TICK.as_nanos();
                 let passed = u64::try_from(passed).unwrap_or(u64::MAX);
@@ -125,9 +146,9 @@ impl Alarm {
                 wheel.turn(passed);
             }
             wheel.set(self.entry, tick.0, waker);
-            was_empty
+            stood
         };
-        if was_empty {
+        if stood {
             self.clock.changed.notify_one();
         }
     }
@@ -175,7 +196,7 @@ mod tests {
         for _ in 0..2 {
             clock.turn(at + TICK);
             assert_eq!(bell.0.load(Ordering::SeqCst), 1);
-            assert!(clock.has_passed(tick) && clock.about_now() >= at + TICK);
+            assert!(clock.has_passed(tick) && clock.about_now().1 >= at + TICK);
         }
         assert!(clock.lock().is_empty());
     }

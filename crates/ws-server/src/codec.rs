@@ -13,7 +13,10 @@ pub use event::Incoming;
 pub(crate) use event::{Event, PeerClose, Violation};
 #[allow(unused_imports, reason = "the client and the fuzz targets use it")]
 pub(crate) use frames::masked;
-pub(crate) use frames::{close_frame, compressed_frame, data_frame, ping_frame, pong_frame};
+pub(crate) use frames::{
+    MAX_DATA_HEADER, append_data_frame, close_frame, compressed_frame, data_frame, data_frame_len,
+    first_frame_len, ping_frame, pong_frame, write_data_header,
+};
 pub(crate) use limits::Limits;
 
 use std::io::Cursor;
@@ -210,6 +213,9 @@ impl Decoder {
             .map_err(|_| Violation::protocol("frame header cannot be read"))?;
         match parsed {
             Some((header, length)) => {
+                if cursor.position() != header.len(length) as u64 {
+                    return Err(Violation::protocol("length not in its shortest form"));
+                }
                 self.frame = Some(self.admit(&header, length)?);
                 Ok(cursor.position() as usize)
             }

@@ -19,24 +19,38 @@ pub(crate) struct Panicked;
 /// A message that is being handled. Dropping it drops the handler where it stands.
 pub(crate) struct Dispatch {
     session: Session,
-    stage: Stage,
+    /// Nothing once it has ended.
+    stage: Option<Stage>,
 }
 
 enum Stage {
-    Received(Incoming),
     /// The raw handler runs; what the text is as an envelope waits.
     Raw(Pending, Option<Box<JsonMessage>>),
     Envelope(Box<JsonMessage>),
     Typed(Pending),
-    Done,
 }
 
 impl Dispatch {
-    /// A message as the transport received it.
-    pub(crate) fn received(session: Session, message: Incoming) -> Self {
-        Self {
-            session,
-            stage: Stage::Received(message),
+    /// Runs the handlers of a message as far as they come without a wait. Nothing is left when they have ended.
+    pub(crate) fn begin(
+        session: &Session,
+        message: Incoming,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Self>, Panicked> {
+        let begin = || match begin(session, message, context) {
+            Some(Stage::Envelope(envelope)) => relay(session, *envelope, context),
+            stage => stage,
+        };
+        match catch_unwind(AssertUnwindSafe(begin)) {
+            Ok(None) => Ok(None),
+            Ok(stage) => Ok(Some(Self {
+                session: session.clone(),
+                stage,
+            })),
+            Err(_) => {
+                session.hub().metrics().panicked();
+                Err(Panicked)
+            }
         }
     }
 
@@ -44,78 +58,78 @@ impl Dispatch {
     pub(crate) fn envelope(session: Session, message: JsonMessage) -> Self {
         Self {
             session,
-            stage: Stage::Envelope(Box::new(message)),
+            stage: Some(Stage::Envelope(Box::new(message))),
         }
     }
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
-                Stage::Received(message) => self.begin(message, context),
+        while let Some(stage) = self.stage.take() {
+            self.stage = match stage {
                 Stage::Raw(mut handler, envelope) => match handler.as_mut().poll(context) {
                     Poll::Ready(_) => after_raw(envelope),
                     Poll::Pending => {
-                        self.stage = Stage::Raw(handler, envelope);
+                        self.stage = Some(Stage::Raw(handler, envelope));
                         return Poll::Pending;
                     }
                 },
-                Stage::Envelope(envelope) => self.relay(*envelope, context),
+                Stage::Envelope(envelope) => relay(&self.session, *envelope, context),
                 Stage::Typed(mut handler) => match handler.as_mut().poll(context) {
-                    Poll::Ready(_) => Stage::Done,
+                    Poll::Ready(_) => None,
                     Poll::Pending => {
-                        self.stage = Stage::Typed(handler);
+                        self.stage = Some(Stage::Typed(handler));
                         return Poll::Pending;
                     }
                 },
-                Stage::Done => return Poll::Ready(()),
             };
         }
-    }
-
-    fn begin(&self, message: Incoming, context: &mut Context<'_>) -> Stage {
-        let handlers = self.session.handlers();
-        match message {
-            Incoming::Text(text) => {
-                let depth = self.session.hub().config().max_json_depth;
-                let envelope = handlers
-                    .wants_envelopes()
-                    .then(|| JsonMessage::parse(&text, depth).map(Box::new))
-                    .flatten();
-                let pending = handlers
-                    .text
-                    .as_ref()
-                    .and_then(|handler| handler.begin(self.session.clone(), text, context));
-                match pending {
-                    Some(pending) => Stage::Raw(pending, envelope),
-                    None => after_raw(envelope),
-                }
-            }
-            Incoming::Binary(body) => handlers
-                .binary
-                .as_ref()
-                .and_then(|handler| handler.begin(self.session.clone(), body, context))
-                .map_or(Stage::Done, |pending| Stage::Raw(pending, None)),
-        }
-    }
-
-    fn relay(&self, envelope: JsonMessage, context: &mut Context<'_>) -> Stage {
-        let handlers = self.session.handlers();
-        for relay in &handlers.relays {
-            let call = || relay.session_message(&self.session, &envelope);
-            if catch_unwind(AssertUnwindSafe(call)).is_err() {
-                self.session.hub().metrics().panicked();
-            }
-        }
-        handlers
-            .typed
-            .as_ref()
-            .and_then(|handler| handler.begin(self.session.clone(), envelope, context))
-            .map_or(Stage::Done, Stage::Typed)
+        Poll::Ready(())
     }
 }
 
-fn after_raw(envelope: Option<Box<JsonMessage>>) -> Stage {
-    envelope.map_or(Stage::Done, Stage::Envelope)
+fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Option<Stage> {
+    let handlers = session.handlers();
+    match message {
+        Incoming::Text(text) => {
+            let envelope = if handlers.wants_envelopes() {
+                let depth = session.hub().config().max_json_depth;
+                JsonMessage::parse(&text, depth).map(Box::new)
+            } else {
+                None
+            };
+            let pending = handlers
+                .text
+                .as_ref()
+                .and_then(|handler| handler.begin(session.clone(), text, context));
+            match pending {
+                Some(pending) => Some(Stage::Raw(pending, envelope)),
+                None => after_raw(envelope),
+            }
+        }
+        Incoming::Binary(body) => handlers
+            .binary
+            .as_ref()
+            .and_then(|handler| handler.begin(session.clone(), body, context))
+            .map(|pending| Stage::Raw(pending, None)),
+    }
+}
+
+fn after_raw(envelope: Option<Box<JsonMessage>>) -> Option<Stage> {
+    envelope.map(Stage::Envelope)
+}
+
+fn relay(session: &Session, envelope: JsonMessage, context: &mut Context<'_>) -> Option<Stage> {
+    let handlers = session.handlers();
+    for relay in &handlers.relays {
+        let call = || relay.session_message(session, &envelope);
+        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+            session.hub().metrics().panicked();
+        }
+    }
+    handlers
+        .typed
+        .as_ref()
+        .and_then(|handler| handler.begin(session.clone(), envelope, context))
+        .map(Stage::Typed)
 }
 
 impl Future for Dispatch {
@@ -125,7 +139,7 @@ impl Future for Dispatch {
         let this = &mut *self;
         catch_unwind(AssertUnwindSafe(|| this.step(context))).map_or_else(
             |_| {
-                this.stage = Stage::Done;
+                this.stage = None;
                 this.session.hub().metrics().panicked();
                 Poll::Ready(Err(Panicked))
             },

@@ -1,7 +1,7 @@
 //! A message framed once, and compressed at most once for each window size, to be sent to any number of sessions.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tungstenite::protocol::Message;
@@ -25,46 +25,30 @@ use crate::message::JsonMessage;
 /// assert_eq!(greeting.body().as_ref(), b"hello");
 /// assert_eq!(greeting.frame().as_ref(), b"\x81\x05hello");
 /// ```
-#[derive(Clone)]
 pub struct Encoded {
     frame: Bytes,
     /// Where the body begins: a header has 2 to 10 bytes.
     body_at: u8,
     is_text: bool,
     may_be_compressed: bool,
-    /// What clones share; absent where a message goes to one session alone.
-    encodings: Option<Arc<SharedEncodings>>,
+    /// What clones share, from the first clone on: a message to one session needs none.
+    encodings: OnceLock<Arc<SharedEncodings>>,
 }
 
 impl Encoded {
     /// Frames a text message.
     pub fn text(text: impl AsRef<str>) -> Self {
-        Self::text_for_one(text.as_ref()).shared()
+        Self::framed(Data::Text, text.as_ref().as_bytes())
     }
 
     /// Frames a binary message.
     pub fn binary(body: impl AsRef<[u8]>) -> Self {
-        Self::binary_for_one(body.as_ref()).shared()
+        Self::framed(Data::Binary, body.as_ref())
     }
 
     /// Frames an envelope as a text message.
     pub fn json(message: &JsonMessage) -> Self {
         Self::text(message.to_text())
-    }
-
-    /// A text message that nobody clones.
-    pub(crate) fn text_for_one(text: &str) -> Self {
-        Self::framed(Data::Text, text.as_bytes())
-    }
-
-    /// A binary message that nobody clones.
-    pub(crate) fn binary_for_one(body: &[u8]) -> Self {
-        Self::framed(Data::Binary, body)
-    }
-
-    fn shared(mut self) -> Self {
-        self.encodings = Some(Arc::default());
-        self
     }
 
     /// The same, to be sent as it is to everybody: for what is compressed already, or secret beside what an attacker
@@ -75,14 +59,15 @@ impl Encoded {
         self
     }
 
-    fn framed(data: Data, body: &[u8]) -> Self {
+    /// Frames a message of this kind.
+    pub(crate) fn framed(data: Data, body: &[u8]) -> Self {
         let (frame, body_at) = data_frame(data, body);
         Self {
             frame,
             body_at: body_at as u8,
             is_text: data == Data::Text,
             may_be_compressed: true,
-            encodings: None,
+            encodings: OnceLock::new(),
         }
     }
 
@@ -115,7 +100,7 @@ impl Encoded {
     }
 
     pub(crate) fn encodings(&self) -> Option<&SharedEncodings> {
-        self.encodings.as_deref()
+        self.encodings.get().map(|shared| &**shared)
     }
 
     /// The body of a text message.
@@ -136,6 +121,19 @@ impl Encoded {
         match self.as_text() {
             Some(text) => Message::text(text),
             None => Message::Binary(self.body()),
+        }
+    }
+}
+
+impl Clone for Encoded {
+    fn clone(&self) -> Self {
+        let shared = self.encodings.get_or_init(Arc::default);
+        Self {
+            frame: self.frame.clone(),
+            body_at: self.body_at,
+            is_text: self.is_text,
+            may_be_compressed: self.may_be_compressed,
+            encodings: OnceLock::from(Arc::clone(shared)),
         }
     }
 }

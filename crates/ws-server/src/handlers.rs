@@ -1,8 +1,10 @@
 //! The callbacks of a server, erased to one type each.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
@@ -34,36 +36,34 @@ pub(crate) trait Begin<A>: Send + Sync {
     fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending>;
 }
 
-/// Most handlers end at once, so the memory one of them ran in is kept for the next.
-struct Reused<F, Fut> {
-    function: F,
-    /// Whoever finds it gone makes a new one.
-    spare: Mutex<Option<Pin<Box<OptionFuture<Fut>>>>>,
+thread_local! {
+    /// Most handlers end at once, so the memory one of them ran in is kept for the next of its kind: a [`Place`].
+    static SPARE: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
 }
 
-impl<A, F, Fut> Begin<A> for Reused<F, Fut>
+/// Memory for handlers of one kind.
+struct Place<Fut>(Pin<Box<OptionFuture<Fut>>>);
+
+impl<A, F, Fut> Begin<A> for F
 where
     F: Fn(Session, A) -> Fut + Send + Sync,
     Fut: Future<Output = ()> + Send + 'static,
 {
     fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending> {
-        let future = OptionFuture::from(Some((self.function)(session, argument)));
-        let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.take());
-        let mut place = match spare {
-            Some(mut place) => {
-                place.set(future);
+        let future = OptionFuture::from(Some(self(session, argument)));
+        let mut place = match SPARE.take().map(<Box<dyn Any>>::downcast::<Place<Fut>>) {
+            Some(Ok(mut place)) => {
+                place.0.set(future);
                 place
             }
-            None => Box::pin(future),
+            _ => Box::new(Place(Box::pin(future))),
         };
-        if place.as_mut().poll(context).is_pending() {
-            return Some(place);
+        if place.0.as_mut().poll(context).is_pending() {
+            return Some(place.0);
         }
         // What the handler held is let go now and not with the next message.
-        place.set(OptionFuture::from(None));
-        if let Ok(mut spare) = self.spare.try_lock() {
-            *spare = Some(place);
-        }
+        place.0.set(OptionFuture::from(None));
+        SPARE.replace(Some(place));
         None
     }
 }
@@ -75,10 +75,7 @@ where
     F: Fn(Session, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    Box::new(Reused {
-        function,
-        spare: Mutex::new(None),
-    })
+    Box::new(function)
 }
 
 /// The hook that decides on a handshake.

@@ -43,6 +43,11 @@ impl Heartbeat {
         self.unanswered = None;
     }
 
+    /// Whether a byte is waited for since a ping.
+    pub(crate) fn awaits_byte(&self) -> bool {
+        self.unanswered.is_some()
+    }
+
     /// A pong came. Returns how long after the last ping, if it may be the answer to it.
     pub(crate) fn answered(&mut self, now: Instant) -> Option<Duration> {
         self.asked

@@ -133,9 +133,11 @@ pub use service::UpgradeService;
 
 mod attachment;
 mod batch;
+mod carry;
 mod clock;
 mod closing;
 mod codec;
+mod gathered;
 mod heartbeat;
 mod patience;
 mod scratch;

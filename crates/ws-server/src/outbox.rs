@@ -1,15 +1,17 @@
 //! What waits for one session: bounded by messages and bytes, every loss reported to who counts it.
 
 mod line;
+mod offer;
 mod policy;
+mod sending;
 mod state;
 mod written;
 
+pub(crate) use offer::Offer;
 pub(crate) use policy::{Interest, Load, Sent};
 pub use policy::{OutboxPolicy, SendOutcome};
 pub(crate) use written::{WriteEnd, Written};
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +21,9 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
+use tungstenite::protocol::frame::coding::Data;
 
+use self::sending::Express;
 use self::state::{Sleeper, State};
 use crate::batch::Hold;
 use crate::close::CloseRequest;
@@ -59,20 +63,18 @@ impl Outbox {
     /// Writes or queues a message, or says why not.
     pub(crate) fn send(
         &self,
-        message: Cow<'_, Encoded>,
+        message: Offer<'_>,
         policy: OutboxPolicy,
         limits: &OutboxConfig,
         hold: Hold,
     ) -> Sent {
         let mut state = self.lock();
-        if !state.accepts() {
-            return Sent::new(SendOutcome::Closed, 0);
-        }
-        let mut sent = match state.make_room(message.len(), policy, limits) {
-            Ok(lost) => Sent::new(SendOutcome::Queued, lost),
-            Err(refused) => return refused,
+        let sent = match state.express(&message, policy, limits, hold) {
+            Express::Done(sent) => return sent,
+            Express::Tried(outcome) => state.finish_write(message, policy, outcome),
+            Express::No if !state.accepts() => return Sent::new(SendOutcome::Closed, 0),
+            Express::No => state.send(message, policy, limits, hold),
         };
-        state.pass_on(message, policy, hold, &mut sent);
         let waker = if state.line.is_listed {
             // Whoever has it on the list writes.
             None
@@ -80,9 +82,14 @@ impl Outbox {
             self.hand_over(&mut state)
         };
         drop(state);
-        sent.woke = waker.is_some();
-        wake(waker);
-        sent
+        wake_for(waker, sent)
+    }
+
+    /// Puts a short message to those that are written together at the end of the wake-up which holds everything. Returns
+    /// `false` when there are none, or it has to be asked whether it may enter: [`send`](Self::send).
+    #[inline]
+    pub(crate) fn join(&self, data: Data, body: &[u8]) -> bool {
+        self.lock().join(data, body)
     }
 
     /// Writes what was held for the end of a wake-up. Tells what is out.
@@ -125,12 +132,17 @@ impl Outbox {
         state.writer.rest();
     }
 
-    /// The transport is over: nothing is written any more. With `reset` the peer gets no orderly end.
+    /// The transport is over: nothing is written any more, and the task that calls lets go of its half of the socket.
+    /// With `reset` the peer gets no orderly end.
     pub(crate) fn hang_up(&self, reset: bool) {
         let socket = self.lock().line.hang_up();
         if let (true, Some(socket)) = (reset, &socket) {
             // Without it the kernel would go on sending to a peer that takes nothing. If it fails, that is all.
             let _ = socket.as_ref().set_zero_linger();
+        }
+        // Without a word of its own: closing the socket says FIN.
+        if let Some(socket) = socket {
+            socket.forget();
         }
     }
 
@@ -251,6 +263,7 @@ impl Outbox {
         if state.ended || (state.close.is_some() && !(waits && request.discard)) {
             return None;
         }
+        state.writer.close_gathered();
         let lost = if request.discard { state.discard() } else { 0 };
         state.close = Some(Box::new(request));
         state.close_version = state.close_version.wrapping_add(1);
@@ -334,6 +347,7 @@ impl Outbox {
         let in_flight = std::mem::take(&mut state.flight).messages as u64;
         let undelivered = state.discard() + in_flight;
         state.ended = true;
+        state.writer.close_gathered();
         self.ended.store(true, Ordering::Release);
         state.ring_if_drained();
         let (socket, waker) = (state.line.hang_up(), state.wake());
@@ -371,6 +385,12 @@ impl Outbox {
         }
         true
     }
+}
+
+fn wake_for(waker: Option<Waker>, mut sent: Sent) -> Sent {
+    sent.woke = waker.is_some();
+    wake(waker);
+    sent
 }
 
 fn wake(waker: Option<Waker>) {

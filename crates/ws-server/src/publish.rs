@@ -16,7 +16,7 @@ use crate::session::Session;
 /// as many system calls as take about as long.
 const STEP: usize = 1024;
 /// What a write to a socket costs, a queued message being 1.
-const WRITE: usize = 32;
+const WRITE: usize = 16;
 /// What it costs to wake the task of a session whose transport only that task may write to, its turn included.
 const WAKE: usize = 16;
 

@@ -309,7 +309,7 @@ fn begin(hub: &Hub, handlers: Handlers, spawner: &Spawner) -> Result<(), WsError
         return Err(WsError::StopRequested);
     }
     spawner
-        .spawn_control(Arc::clone(hub.clock()).run())
+        .spawn_near(Arc::clone(hub.clock()).run())
         .map_err(WsError::Executor)?;
     hub.run(handlers, spawner.clone());
     Ok(())

@@ -1,32 +1,25 @@
 //! The upgrade as a tower service: for the own listener, and for any axum router on somebody else's.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::task::{Context, Poll};
 
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use core_executor::{ConnectionInfo, ConnectionPermit, IoStream};
+use core_executor::{ConnectionInfo, ConnectionPermit};
 use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use tower_service::Service;
 
-use crate::attachment::Attachment;
-use crate::close::CloseInfo;
-use crate::deflate::Negotiated;
+use crate::carry::carry;
 use crate::handlers::BoxFuture;
 use crate::handshake::{self, Granted, HandshakeRequest};
 use crate::hub::Hub;
 use crate::openapi;
-use crate::outbox::Interest;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
-use crate::registry::{Ending, Outcome};
 use crate::session::TransportKind;
-use crate::session_loop;
 
 /// Answers WebSocket handshakes on whatever path it is mounted and carries the sessions they open.
 ///
@@ -70,7 +63,6 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let checked = handshake::check(&request, self.hub.config());
-        handshake::normalize(&mut request);
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         // The body is let go here: a handshake has none, and nothing is kept of it while the hooks run.
         let (parts, _) = request.into_parts();
@@ -85,7 +77,7 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
                     hub.metrics().handshake_refused(refusal.status().as_u16());
                     refusal.into_response()
                 },
-                |granted| granted.opening(),
+                |granted| granted.switching_protocols(),
             ))
         })
     }
@@ -144,61 +136,4 @@ fn place_of_its_own(hub: &Hub, parts: &http::request::Parts) -> Result<Option<Co
     let spawner = hub.spawner().ok_or(Refusal::STOPPING)?;
     let permit = spawner.connection_budget().take(peer.map(|peer| peer.ip()));
     permit.map(Some).map_err(|_| Refusal::FULL)
-}
-
-/// Waits for the stream and runs the session on it. The connection that upgrades tells when it fails; a session
-/// that is cut meanwhile does not wait for it.
-async fn carry(
-    on_upgrade: OnUpgrade,
-    permit: Option<ConnectionPermit>,
-    attachment: Attachment,
-    deflate: Option<Negotiated>,
-) {
-    match until_upgraded(on_upgrade, &attachment).await {
-        Some(Ok(upgraded)) => {
-            let Some(spawner) = attachment.session().hub().spawner() else {
-                return;
-            };
-            // What came early may be a slice of the handshake's whole buffer, so it does not live on.
-            let (stream, early) = IoStream::from_upgraded(upgraded);
-            let stream = match permit {
-                Some(permit) => stream.holding(permit),
-                None => stream,
-            };
-            // A task of its own, because this one would keep its room for the handshake as long as the session lives.
-            // Refused only while the executor ends, and then the dropped attachment ends the session.
-            let _ = spawner.spawn_service(session_loop::run(stream, &early, attachment, deflate));
-        }
-        Some(Err(_)) => {
-            let info = CloseInfo::gone("the connection ended during the handshake");
-            Box::pin(attachment.end(Ending::new(info, Outcome::Left))).await;
-        }
-        None => {}
-    }
-}
-
-async fn until_upgraded(
-    on_upgrade: OnUpgrade,
-    attachment: &Attachment,
-) -> Option<hyper::Result<hyper::upgrade::Upgraded>> {
-    let mut on_upgrade = pin!(on_upgrade);
-    let outbox = attachment.session().outbox();
-    poll_fn(|context| {
-        if let Poll::Ready(upgraded) = on_upgrade.as_mut().poll(context) {
-            return Poll::Ready(Some(upgraded));
-        }
-        loop {
-            if outbox.has_ended() {
-                return Poll::Ready(None);
-            }
-            let interest = Interest {
-                messages: false,
-                close_version: outbox.close_version(),
-            };
-            if outbox.sleep(interest, context) {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await
 }

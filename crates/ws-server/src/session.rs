@@ -5,15 +5,15 @@ mod id;
 pub use id::{SessionId, TransportKind};
 
 use std::any::{Any, TypeId};
-use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
+use tungstenite::protocol::frame::coding::Data as Kind;
 
-use crate::batch;
+use crate::batch::{self, Hold};
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
 use crate::codec::may_be_sent;
 use crate::config::or_unlimited;
@@ -24,7 +24,7 @@ use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::message::JsonMessage;
 use crate::metrics::Account;
-use crate::outbox::{Outbox, OutboxPolicy, SendOutcome, Sent};
+use crate::outbox::{Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::peer::Peer;
 use crate::room::Place;
 
@@ -182,17 +182,17 @@ impl Session {
 
     /// Sends a text message under the server's outbox policy.
     pub fn send_text(&self, text: impl AsRef<str>) -> SendOutcome {
-        self.send(Encoded::text_for_one(text.as_ref()))
+        self.send_body(Kind::Text, text.as_ref().as_bytes())
     }
 
     /// Sends a binary message under the server's outbox policy.
     pub fn send_binary(&self, body: impl AsRef<[u8]>) -> SendOutcome {
-        self.send(Encoded::binary_for_one(body.as_ref()))
+        self.send_body(Kind::Binary, body.as_ref())
     }
 
     /// Sends an envelope under the server's outbox policy.
     pub fn send_json(&self, message: &JsonMessage) -> SendOutcome {
-        self.send(Encoded::text_for_one(&message.to_text()))
+        self.send_body(Kind::Text, message.to_text().as_bytes())
     }
 
     /// Sends a framed message under the server's outbox policy.
@@ -202,18 +202,31 @@ impl Session {
 
     /// Sends a framed message under a policy of its own.
     pub fn send_with(&self, message: Encoded, policy: OutboxPolicy) -> SendOutcome {
+        self.send_one(Offer::Own(message), policy)
+    }
+
+    fn send_body(&self, kind: Kind, body: &[u8]) -> SendOutcome {
+        let policy = self.0.hub.config().outbox.policy;
+        let may_join = batch::hold() == Hold::Always && !matches!(policy, OutboxPolicy::KeepLatest(_));
+        if may_join && self.0.outbox.join(kind, body) {
+            return SendOutcome::Queued;
+        }
+        self.send_one(Offer::Body(kind, body), policy)
+    }
+
+    fn send_one(&self, message: Offer<'_>, policy: OutboxPolicy) -> SendOutcome {
         let mut account = Account::default();
-        let sent = self.pass_on(Cow::Owned(message), policy, &mut account);
+        let sent = self.pass_on(message, policy, &mut account);
         account.settle(self.0.hub.metrics());
         sent.outcome
     }
 
     /// One of many sends of the same message; the caller settles the account.
     pub(crate) fn offer(&self, message: &Encoded, policy: OutboxPolicy, account: &mut Account) -> Sent {
-        self.pass_on(Cow::Borrowed(message), policy, account)
+        self.pass_on(Offer::Shared(message), policy, account)
     }
 
-    fn pass_on(&self, message: Cow<'_, Encoded>, policy: OutboxPolicy, account: &mut Account) -> Sent {
+    fn pass_on(&self, message: Offer<'_>, policy: OutboxPolicy, account: &mut Account) -> Sent {
         let limits = &self.0.hub.config().outbox;
         let sent = self.0.outbox.send(message, policy, limits, batch::hold());
         if sent.to_be_listed {

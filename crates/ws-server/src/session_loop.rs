@@ -33,6 +33,7 @@ use crate::metrics::WsMetrics;
 use crate::outbox::{Interest, Outbox};
 use crate::patience::Patience;
 use crate::registry::{Ending, Outcome};
+use crate::scratch::with_scratch;
 
 /// Rounds of reading, handling and writing before other tasks of the worker get their turn; a round reads 64 KiB.
 const ROUNDS: usize = 2;
@@ -74,6 +75,8 @@ struct Connection {
     /// The socket took no more bytes at the last try.
     is_blocked: bool,
     heartbeat: Heartbeat,
+    /// The tick in which a byte was heard of last.
+    heard_at: Tick,
     /// Absent while the peer does nothing that tries it.
     patience: Option<Box<Patience>>,
     alarm: Alarm,
@@ -109,6 +112,7 @@ impl Connection {
             held: Held::default(),
             is_blocked: false,
             heartbeat: Heartbeat::new(now()),
+            heard_at: Tick::NEVER,
             patience: None,
             alarm,
             alarm_at: None,
@@ -145,15 +149,11 @@ impl Connection {
                 self.link = None;
                 return Poll::Ready(Ending::cut());
             }
-            let mut progress = self.handle(context);
-            self.watch_outbox();
-            let could_read = self.may_read();
-            progress |= self.read(context);
-            self.held.write(OTHERS);
-            self.watch_outbox();
-            self.write(context);
-            progress |= self.watch_clock(context) || !self.held.is_empty();
-            progress |= self.may_read() && !could_read;
+            let progress = if self.is_at_ease() {
+                self.read_at_ease(context)
+            } else {
+                self.round(context)
+            };
             if let Some(ending) = self.ending() {
                 return Poll::Ready(ending);
             }
@@ -163,6 +163,42 @@ impl Connection {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nothing is under way but reading: no handler runs, nothing waits to be decoded, written or closed.
+    #[inline]
+    fn is_at_ease(&self) -> bool {
+        let outbox = self.outbox();
+        matches!(self.link, Some(Link::Tcp { .. }))
+            && self.handling.is_none()
+            && self.waiting.is_none()
+            && self.backlog.is_none()
+            && self.closing.is_none()
+            && self.handler_until.is_none()
+            && self.held.is_empty()
+            && !self.is_blocked
+            && outbox.close_version() == self.close_seen
+            && !outbox.has_work()
+    }
+
+    /// What a round comes to then. Whatever it brings about is seen to by the next.
+    fn read_at_ease(&mut self, context: &mut Context<'_>) -> bool {
+        let progress = with_scratch(|scratch| self.read_socket(scratch, context));
+        self.held.write(OTHERS);
+        self.watch_clock(context) || progress || !self.held.is_empty()
+    }
+
+    /// Handles, reads and writes what is ready. Returns whether there may be more.
+    fn round(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = self.handle(context);
+        self.watch_outbox();
+        let could_read = self.may_read();
+        progress |= self.read(context);
+        self.held.write(OTHERS);
+        self.watch_outbox();
+        self.write(context);
+        progress |= self.watch_clock(context) || !self.held.is_empty();
+        progress | (self.may_read() && !could_read)
     }
 
     /// The end, once the stream is gone and no handler runs.
@@ -214,15 +250,16 @@ impl Connection {
         true
     }
 
+    #[inline]
     fn begin_handling(&mut self, message: Incoming, context: &mut Context<'_>) {
         self.received += 1;
         if !Batch::holds_all() {
             self.settle_received();
         }
-        let mut dispatch = self.attachment.dispatch(message);
-        match Pin::new(&mut dispatch).poll(context) {
-            Poll::Pending => self.handling = Some(Box::new(dispatch)),
-            Poll::Ready(outcome) => self.handled(outcome),
+        match Dispatch::begin(self.attachment.session(), message, context) {
+            Ok(None) => {}
+            Ok(Some(handling)) => self.handling = Some(Box::new(handling)),
+            Err(panicked) => self.handled(Err(panicked)),
         }
     }
 
@@ -240,6 +277,7 @@ impl Connection {
     }
 
     /// We said, or are about to say, the first Close: what the peer still sends is not for the handlers any more.
+    #[inline]
     fn refuses_messages(&self) -> bool {
         match &self.closing {
             Some(closing) => !closing.is_answer(),

@@ -11,7 +11,8 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::deflate::Compression;
 use crate::encoded::Encoded;
-use crate::outbox::Load;
+use crate::gathered::Gathered;
+use crate::outbox::{Load, Offer};
 
 /// Frames handed to the kernel by one call.
 pub(crate) const SLICES: usize = 64;
@@ -24,6 +25,8 @@ const MAX_PONGS: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     queue: VecDeque<Outgoing>,
+    /// Small messages behind those of the queue.
+    gathered: Option<Box<Gathered>>,
     /// Whether a part of the first frame is out already.
     is_begun: bool,
     /// How messages are compressed, where permessage-deflate was negotiated.
@@ -75,13 +78,44 @@ impl Writer {
         }
     }
 
-    /// Whether nothing is under way and a message's frame may be written just as it is.
-    pub(crate) fn is_idle_and_plain(&self) -> bool {
+    /// Whether no frame is queued and a message's frame may be written just as it is.
+    pub(crate) fn is_plain(&self) -> bool {
         self.queue.is_empty() && self.compression.is_none()
     }
 
+    pub(crate) fn has_gathered(&self) -> bool {
+        self.gathered.is_some()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.gathered.is_none()
+    }
+
+    /// Puts a small message, to be sent as it is, behind everything else. Returns whether there is room for more.
+    pub(crate) fn gather(&mut self, message: &Offer<'_>) -> bool {
+        let gathered = self.gathered.get_or_insert_with(Gathered::new);
+        gathered.push(message);
+        !gathered.is_full()
+    }
+
+    /// The small messages at the end, if there are any.
+    #[inline]
+    pub(crate) fn gathered(&mut self) -> Option<&mut Gathered> {
+        self.gathered.as_deref_mut()
+    }
+
+    /// No more may be put there without a question.
+    pub(crate) fn close_gathered(&mut self) {
+        if let Some(gathered) = self.gathered() {
+            gathered.set_room(0, 0);
+        }
+    }
+
+    /// What was gathered could not be written by itself: its frames wait like all others.
+    fn seal(&mut self) {
+        if let Some(gathered) = self.gathered.take() {
+            gathered.split(|frame| self.queue.push_back(Outgoing::new(Kind::Message, frame)));
+        }
     }
 
     /// Gives back the memory of a burst.
@@ -100,6 +134,7 @@ impl Writer {
     }
 
     pub(crate) fn push_message(&mut self, message: Encoded) {
+        self.seal();
         let length = message.len();
         let rest = match &mut self.compression {
             None => message.into_frame(),
@@ -125,6 +160,7 @@ impl Writer {
 
     /// Queues the Close behind everything else.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
+        self.seal();
         self.queue.push_back(Outgoing::new(Kind::Close, frame));
     }
 
@@ -174,6 +210,7 @@ impl Writer {
 
     /// Throws away the messages of which nothing is out yet.
     pub(crate) fn discard(&mut self) -> Load {
+        self.seal();
         let mut gone = Load::default();
         let mut keep_first = self.is_begun;
         self.queue.retain(|out| {
@@ -187,13 +224,19 @@ impl Writer {
         gone
     }
 
-    /// Writes once, as many frames as one call takes. The queue must not be empty.
+    /// Writes once, as many frames as one call takes. There must be one.
     pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut W,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Progress>> {
         let stream = Pin::new(stream);
+        if let Some(gathered) = self.gathered.as_ref().filter(|_| self.queue.is_empty()) {
+            let outcome = stream.poll_write(context, gathered.bytes());
+            self.close_gathered();
+            return Poll::Ready(self.gathered_out(ready!(outcome)));
+        }
+        self.seal();
         let written = if self.queue.len() == 1 || !stream.is_write_vectored() {
             ready!(stream.poll_write(context, &self.queue[0].rest))?
         } else {
@@ -207,6 +250,12 @@ impl Writer {
 
     /// The same without a wait, for any thread that may write to the socket.
     pub(crate) fn try_write(&mut self, socket: &OwnedWriteHalf) -> io::Result<Progress> {
+        if let Some(gathered) = self.gathered.as_ref().filter(|_| self.queue.is_empty()) {
+            let outcome = socket.try_write(gathered.bytes());
+            self.close_gathered();
+            return self.gathered_out(outcome);
+        }
+        self.seal();
         let written = match &self.queue.as_slices() {
             ([only], []) => socket.try_write(&only.rest)?,
             _ => self.with_slices(|slices| socket.try_write_vectored(slices))?,
@@ -215,6 +264,28 @@ impl Writer {
             return Err(io::ErrorKind::WriteZero.into());
         }
         Ok(self.advance(written))
+    }
+
+    /// What was gathered was written by one call, with this outcome.
+    fn gathered_out(&mut self, outcome: io::Result<usize>) -> io::Result<Progress> {
+        let written = outcome?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let is_all = |gathered: &mut Box<Gathered>| gathered.bytes().len() == written;
+        let Some(gathered) = self.gathered.take_if(is_all) else {
+            self.seal();
+            return Ok(self.advance(written));
+        };
+        let messages = Load {
+            messages: gathered.messages(),
+            bytes: written,
+        };
+        gathered.recycle();
+        Ok(Progress {
+            messages,
+            bytes: written,
+        })
     }
 
     fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
@@ -256,89 +327,5 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Load, MAX_PONGS, Writer};
-    use crate::codec::{ping_frame, pong_frame};
-    use crate::encoded::Encoded;
-
-    /// What would go over the wire, a byte at a time.
-    fn drain(writer: &mut Writer) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while let Some(first) = writer.queue.front() {
-            bytes.push(first.rest[0]);
-            writer.advance(1);
-        }
-        bytes
-    }
-
-    #[test]
-    fn a_pong_waits_for_the_frame_that_is_begun_and_passes_the_others() {
-        let mut writer = Writer::default();
-        writer.push_message(Encoded::text("aa"));
-        writer.push_message(Encoded::text("bb"));
-        writer.advance(1);
-        writer.push_pong(pong_frame(b"1"));
-        writer.push_ping(ping_frame());
-        writer.push_ping(ping_frame());
-        writer.push_pong(pong_frame(b"2"));
-        let rest = drain(&mut writer);
-        assert_eq!(rest, b"\x02aa\x8a\x011\x89\x00\x8a\x012\x81\x02bb");
-    }
-
-    #[test]
-    fn unanswered_pings_are_bounded_and_the_newest_are_kept() {
-        let mut writer = Writer::default();
-        for number in 0..=255_u8 {
-            writer.push_pong(pong_frame(&[number]));
-        }
-        assert_eq!(writer.queue.len(), MAX_PONGS);
-        assert_eq!(writer.queue.back().unwrap().rest[2], 255);
-    }
-
-    #[test]
-    fn messages_count_when_their_last_byte_is_out() {
-        let mut writer = Writer::default();
-        let (one, two) = (Encoded::text("abc"), Encoded::text("de"));
-        writer.push_message(one.clone());
-        writer.push_message(two.clone());
-        assert_eq!(writer.advance(4).messages, Load::default());
-        assert_eq!(
-            writer.advance(4).messages,
-            Load {
-                messages: 1,
-                bytes: one.len()
-            }
-        );
-        assert_eq!(
-            writer.discard(),
-            Load::default(),
-            "a frame that is begun must go out whole"
-        );
-        assert_eq!(
-            writer.advance(1).messages,
-            Load {
-                messages: 1,
-                bytes: two.len()
-            }
-        );
-        assert!(writer.is_empty());
-    }
-
-    #[test]
-    fn discarding_leaves_control_frames_and_the_begun_frame() {
-        let mut writer = Writer::default();
-        for text in ["a", "b", "c"] {
-            writer.push_message(Encoded::text(text));
-        }
-        writer.advance(1);
-        writer.push_pong(pong_frame(b""));
-        assert_eq!(
-            writer.discard(),
-            Load {
-                messages: 2,
-                bytes: 6
-            }
-        );
-        assert_eq!(drain(&mut writer), b"\x01a\x8a\x00");
-    }
-}
+#[path = "writer/tests.rs"]
+mod tests;

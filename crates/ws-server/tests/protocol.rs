@@ -86,6 +86,43 @@ fn frames_without_a_mask() {
     hold(rows);
 }
 
+/// "The minimal number of bytes MUST be used to encode the length."
+#[test]
+fn lengths_that_are_not_in_their_shortest_form() {
+    let section = "RFC 6455 §5.2";
+    let mut rows = Vec::new();
+    for length in [0_u16, 1, 5, 125] {
+        for (first, kind) in [(0x81, "text"), (0x82, "binary"), (0x01, "fragment")] {
+            let body = vec![b'x'; length.into()];
+            let two = [&[first, 0xfe][..], &length.to_be_bytes(), &[0; 4], &body].concat();
+            rows.push(row(section, format!("{kind}: {length} in two bytes"), two, 1002));
+            let eight = [declares(first, length.into()), body].concat();
+            rows.push(row(
+                section,
+                format!("{kind}: {length} in eight bytes"),
+                eight,
+                1002,
+            ));
+        }
+    }
+    for length in [126, 65_535] {
+        rows.push(row(
+            section,
+            format!("{length} in eight bytes"),
+            declares(0x82, length),
+            1002,
+        ));
+    }
+    let continuation = [frame(0x01, b"a"), declares(0x80, 1)].concat();
+    rows.push(row(
+        section,
+        "a continuation of one byte in eight",
+        continuation,
+        1002,
+    ));
+    hold(rows);
+}
+
 #[test]
 fn reserved_bits_and_opcodes() {
     let mut rows = Vec::new();

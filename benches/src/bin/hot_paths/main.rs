@@ -1,24 +1,24 @@
 //! The hot paths of the server with nothing around them, for a counter of instructions: `hot_paths PATH ROUNDS`.
 //!
-//! Everything runs on one thread. On simulated streams (`echo`, `echo-16`, `room`, `parse`) the other side of a
-//! connection is the stream itself: what the server writes releases what it reads next. Over loopback (the
-//! names in `-tcp`) the clients take their turn when the server has written everything. So two runs do the same, instruction for
-//! instruction, up to the seeds of hash tables. `instructions` runs this program and compares.
+//! On simulated streams (`echo`, `echo-16`, `room`, `parse`) everything runs on one thread, and the other side of a
+//! connection is the stream itself: what the server writes releases what it reads next. Over loopback (the names in
+//! `-tcp`) the server has one worker as in earnest, and the clients are another process, which is not counted; they take
+//! their turn when the server has written everything. So two runs do the same, instruction for instruction, up to the
+//! seeds of hash tables. `instructions` runs this program and compares.
 
+mod clients;
 mod loopback;
 mod simulated;
+mod talk;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use core_executor::RuntimeExecutor;
-use loopback::Talk;
 use ws_server::{Encoded, Session, WsConfig, WsServer};
 
 /// Members of the room.
 const MEMBERS: usize = 500;
-/// Clients that talk to a server that echoes, over loopback.
-const CLIENTS: usize = 50;
 /// The one room.
 const ROOM: &str = "all";
 
@@ -27,6 +27,15 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().unwrap_or_default();
+    if path == "clients" {
+        return match clients::run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "clients: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let Some(rounds) = arguments.next().and_then(|rounds| rounds.parse().ok()) else {
         let _ = writeln!(
             io::stderr(),
@@ -52,36 +61,12 @@ fn main() -> ExitCode {
 async fn run(path: &str, rounds: u64) -> Result<u64, AnyError> {
     let executor = RuntimeExecutor::on_current()?;
     let spawner = executor.spawner();
-    let clients = CLIENTS;
     match path {
         "echo" => simulated::run(echo(), &spawner, 1, 1, rounds).await,
         "echo-16" => simulated::run(echo(), &spawner, 1, 16, rounds).await,
         "room" => simulated::run(room(), &spawner, MEMBERS, 1, rounds).await,
-        "room-tcp" => loopback::run(room(), &spawner, Talk::Room { clients: MEMBERS }, rounds).await,
-        "echo-tcp" => {
-            loopback::run(
-                echo(),
-                &spawner,
-                Talk::Echo {
-                    clients,
-                    in_flight: 1,
-                },
-                rounds,
-            )
-            .await
-        }
-        "echo-16-tcp" => {
-            loopback::run(
-                echo(),
-                &spawner,
-                Talk::Echo {
-                    clients,
-                    in_flight: 16,
-                },
-                rounds,
-            )
-            .await
-        }
+        "room-tcp" => loopback::run(room(), path, rounds).await,
+        "echo-tcp" | "echo-16-tcp" => loopback::run(echo(), path, rounds).await,
         "parse" => simulated::run(deaf(), &spawner, 1, 0, rounds).await,
         _ => Err("there is no such path".into()),
     }
@@ -96,7 +81,7 @@ fn config() -> WsConfig {
 
 fn echo() -> WsServer {
     WsServer::new(config()).on_message(|session, text| async move {
-        session.send(Encoded::text(text));
+        session.send_text(text);
     })
 }
 

@@ -9,7 +9,6 @@ mod framing;
 mod head;
 mod inbox;
 mod outbox;
-mod preface;
 mod reading;
 mod refusal;
 mod request_line;

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::site::{BIG, Site};
 use crate::support::{in_time, soon, until};
-use core_executor::Drained;
+use core_executor::{BoundListener, Drained};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -239,6 +239,17 @@ async fn a_blocked_worker_does_not_hold_the_drain_past_its_deadline() {
         begin.elapsed()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_blocked_worker_does_not_keep_the_port_open() {
+    let site = Site::on("127.0.0.1", 1, |options| options);
+    let _client = site.busy_client("/block").await;
+    site.server.close_listener();
+    let addr = site.addr();
+    assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens");
+    BoundListener::bind("127.0.0.1", addr.port()).expect("the port is free for the next process");
+    site.stage.gate.open();
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! From the description of an application to the router that serves it.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use core_executor::ConnectionStateListener;
 use serde_json::Value;
 
-use super::App;
+use super::{App, Mount};
 use crate::bodies::{method_not_allowed, route_not_found};
 use crate::config::AppConfig;
 use crate::error::AppError;
@@ -18,6 +17,7 @@ use crate::openapi::{self, Described, OpenApi};
 use crate::probes::{self, Readiness};
 use crate::static_files::StaticFiles;
 use crate::stop::StopHandle;
+use crate::visit::Wanted;
 
 impl<S> App<S>
 where
@@ -42,7 +42,13 @@ where
             probes,
             docs,
             described,
+            wanted,
+            spans,
+            problem,
         } = self;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
         let empty = Router::new();
         let missing = match fallback {
             Some(fallback) => fallback(empty),
@@ -61,6 +67,9 @@ where
         for wrap in layers {
             router = wrap(router);
         }
+        if spans {
+            router = super::middleware::in_spans(router);
+        }
         Ok((
             router,
             Parts {
@@ -72,6 +81,7 @@ where
                 hooks,
                 socket,
                 readiness,
+                wanted,
                 in_budget,
             },
         ))
@@ -88,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) hooks: Vec<Hook>,
     pub(crate) socket: Option<TcpListener>,
     pub(crate) readiness: Option<Readiness>,
+    pub(crate) wanted: Wanted,
     pub(crate) in_budget: bool,
 }
 
@@ -137,17 +148,17 @@ fn document(
 fn with_files(
     mut router: Router,
     own: Option<Router>,
-    files: Vec<(String, PathBuf)>,
+    files: Vec<Mount>,
     mut missing: Router,
 ) -> Result<Router, AppError> {
     // Those at `/` answer before the fallback does, the first one given first, also for the others' misses.
     let (everywhere, mounted): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|(prefix, _)| prefix.is_empty());
-    for (_, directory) in everywhere.into_iter().rev() {
-        missing = Router::new().fallback_service(serving(directory, missing)?);
+        files.into_iter().partition(|mount| mount.prefix.is_empty());
+    for mount in everywhere.into_iter().rev() {
+        missing = Router::new().fallback_service(serving(&mount, missing)?);
     }
-    for (prefix, directory) in mounted {
-        router = router.nest_service(&prefix, serving(directory, missing.clone())?);
+    for mount in mounted {
+        router = router.nest_service(&mount.prefix, serving(&mount, missing.clone())?);
     }
     if let Some(own) = own {
         missing = own.fallback_service(missing);
@@ -155,6 +166,12 @@ fn with_files(
     Ok(router.fallback_service(missing))
 }
 
-fn serving(directory: PathBuf, missing: Router) -> Result<StaticFiles, AppError> {
-    StaticFiles::new(&directory, missing).map_err(|source| AppError::StaticFiles { directory, source })
+fn serving(mount: &Mount, missing: Router) -> Result<StaticFiles, AppError> {
+    let Mount {
+        directory, is_spa, ..
+    } = mount;
+    StaticFiles::new(directory, missing, *is_spa).map_err(|source| AppError::StaticFiles {
+        directory: directory.clone(),
+        source,
+    })
 }

@@ -11,7 +11,7 @@ use axum::routing::MethodRouter;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::App;
+use super::{App, Mount};
 use crate::timeout::RequestTimeout;
 
 impl<S> App<S>
@@ -138,12 +138,44 @@ where
 
     /// Serves the regular files below `directory` under `prefix` (`/` for every path no route takes).
     ///
-    /// `GET` and `HEAD`, with ranges and `If-Modified-Since`; a directory answers with its `index.html`. Hidden
-    /// files, links that lead out of the directory, encoded slashes and whatever is no regular file answer 404.
-    /// The directory is looked up when the application is bound.
+    /// `GET` and `HEAD`, with ranges, `ETag` and `Last-Modified` (304 for `If-None-Match` and `If-Modified-Since`); a
+    /// directory answers with its `index.html`. Hidden files, links that lead out of the directory, encoded slashes
+    /// and whatever is no regular file answer 404. The directory is looked up when the application is bound.
+    ///
+    /// ```
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let app = App::new(AppConfig::default()).static_files("/assets", "public");
+    /// ```
     pub fn static_files(mut self, prefix: &str, directory: impl AsRef<Path>) -> Self {
-        let prefix = prefix.trim_end_matches('/').to_owned();
-        self.files.push((prefix, directory.as_ref().to_owned()));
+        self.files.push(Mount {
+            prefix: prefix.trim_end_matches('/').to_owned(),
+            directory: directory.as_ref().to_owned(),
+            is_spa: false,
+        });
+        self
+    }
+
+    /// As [`static_files`](Self::static_files), for a single-page application: a browser that asks for a page below
+    /// `prefix` that is no file gets the directory's `index.html`, with `Cache-Control: no-cache`.
+    ///
+    /// A page is what is asked for by `GET` or `HEAD`, accepts `text/html`, and has no dot in its last segment; a
+    /// missing script is 404 and no page, and so is everything that `static_files` refuses.
+    ///
+    /// ```
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let app = App::new(AppConfig::default()).spa("/", "dist");
+    /// ```
+    ///
+    /// A directory without `index.html` is [`AppError::StaticFiles`](crate::AppError::StaticFiles) when the
+    /// application is bound.
+    pub fn spa(mut self, prefix: &str, directory: impl AsRef<Path>) -> Self {
+        self.files.push(Mount {
+            prefix: prefix.trim_end_matches('/').to_owned(),
+            directory: directory.as_ref().to_owned(),
+            is_spa: true,
+        });
         self
     }
 }

@@ -95,6 +95,11 @@ impl Client {
         self.next_reply(false)
     }
 
+    /// The next answer, to a HEAD request when `is_head`.
+    pub(crate) fn reply_without_body_if(&mut self, is_head: bool) -> Reply {
+        self.next_reply(!is_head)
+    }
+
     fn next_reply(&mut self, with_body: bool) -> Reply {
         let end = loop {
             match self.read.windows(4).position(|window| window == b"\r\n\r\n") {

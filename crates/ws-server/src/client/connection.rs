@@ -187,8 +187,8 @@ impl Connection {
 
     fn push(&mut self, message: &Message) {
         let message = match message {
-            Message::Text(text) => Encoded::text_for_one(text),
-            Message::Binary(body) => Encoded::binary_for_one(body),
+            Message::Text(text) => Encoded::text(text),
+            Message::Binary(body) => Encoded::binary(body),
             // The senders refuse them.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return,
         };

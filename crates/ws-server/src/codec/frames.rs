@@ -1,11 +1,17 @@
 //! Frames as a server sends them, unmasked and whole, and their masked form for a client (RFC 6455 §5.1 to §5.3).
 
+use std::io::Cursor;
+
 use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::mask::unmask;
 
+/// Longest header of a data frame of a server (RFC 6455 §5.2).
+pub(crate) const MAX_DATA_HEADER: usize = 10;
+/// Longest body whose length stands in the second byte of the header (RFC 6455 §5.2).
+const MAX_SHORT: usize = 125;
 /// Longest reason of a Close frame: 125 bytes less the code.
 const MAX_REASON: usize = 123;
 
@@ -21,15 +27,7 @@ fn framed(header: FrameHeader, pieces: [&[u8]; 2]) -> (Bytes, usize) {
     let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
     let header_len = header.len(length as u64);
     let mut bytes = Vec::with_capacity(header_len + length);
-    match u8::try_from(length) {
-        // What `format` would write, for the short messages that are most of the traffic.
-        Ok(short @ 0..=125) => {
-            bytes.extend_from_slice(&[0x80 | u8::from(header.rsv1) << 6 | u8::from(header.opcode), short]);
-        }
-        _ => header
-            .format(length as u64, &mut bytes)
-            .expect("a Vec takes every write"),
-    }
+    append_header(&header, length, &mut bytes);
     for piece in pieces {
         bytes.extend_from_slice(piece);
     }
@@ -58,6 +56,69 @@ pub(crate) fn masked(frame: &[u8], key: [u8; 4]) -> Bytes {
 /// One data message as one frame, and where its body begins.
 pub(crate) fn data_frame(data: Data, body: &[u8]) -> (Bytes, usize) {
     frame(OpCode::Data(data), [body, &[]])
+}
+
+/// Length of a data message's frame.
+#[inline]
+pub(crate) fn data_frame_len(body: usize) -> usize {
+    if body <= MAX_SHORT {
+        return 2 + body;
+    }
+    FrameHeader::default().len(body as u64) + body
+}
+
+/// Writes the frame of a data message behind others.
+pub(crate) fn append_data_frame(data: Data, body: &[u8], frames: &mut Vec<u8>) {
+    append_header(&data_header(data), body.len(), frames);
+    frames.extend_from_slice(body);
+}
+
+/// What `format` writes. For the short messages that are most of the traffic it is done by hand, because `format` costs
+/// 95 instructions a message (callgrind, `echo-16-tcp`), which is a tenth of everything.
+fn append_header(header: &FrameHeader, length: usize, frames: &mut Vec<u8>) {
+    if length <= MAX_SHORT {
+        frames.extend_from_slice(&short_header(header, length));
+    } else {
+        header
+            .format(length as u64, frames)
+            .expect("a Vec takes every write");
+    }
+}
+
+fn short_header(header: &FrameHeader, length: usize) -> [u8; 2] {
+    [
+        0x80 | u8::from(header.rsv1) << 6 | u8::from(header.opcode),
+        length as u8,
+    ]
+}
+
+/// The header of a data message's frame, at the front of `space`, and its length.
+pub(crate) fn write_data_header(data: Data, body: usize, space: &mut [u8]) -> usize {
+    let header = data_header(data);
+    if body <= MAX_SHORT {
+        space[..2].copy_from_slice(&short_header(&header, body));
+        return 2;
+    }
+    header
+        .format(body as u64, &mut &mut *space)
+        .expect("a header fits MAX_DATA_HEADER bytes");
+    header.len(body as u64)
+}
+
+/// Length of the frame that `frames` begins with; all of them are ours and whole.
+pub(crate) fn first_frame_len(frames: &[u8]) -> usize {
+    let mut cursor = Cursor::new(frames);
+    match FrameHeader::parse(&mut cursor) {
+        Ok(Some((_, length))) => cursor.position() as usize + length as usize,
+        _ => frames.len(),
+    }
+}
+
+fn data_header(data: Data) -> FrameHeader {
+    FrameHeader {
+        opcode: OpCode::Data(data),
+        ..FrameHeader::default()
+    }
 }
 
 /// One data message as one frame whose payload is compressed already (RFC 7692 §7.2.1).

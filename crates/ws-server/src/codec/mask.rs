@@ -4,16 +4,19 @@
 ///
 /// `position` is how many bytes of the frame's payload came before this piece, so a frame may arrive in any
 /// number of pieces.
+#[inline]
 pub(crate) fn unmask(payload: &mut [u8], key: [u8; 4], position: u64) {
-    let mut turned = key;
-    turned.rotate_left((position & 3) as usize);
-    let [a, b, c, d] = turned;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let turned = u32::from_le_bytes(key).rotate_right(8 * (position & 3) as u32);
+    let wide = u64::from(turned) << 32 | u64::from(turned);
     let (words, rest) = payload.as_chunks_mut::<8>();
     for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+        *word = (u64::from_le_bytes(*word) ^ wide).to_le_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(wide.to_ne_bytes()) {
+    let (halves, rest) = rest.as_chunks_mut::<4>();
+    for half in halves {
+        *half = (u32::from_le_bytes(*half) ^ turned).to_le_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(turned.to_le_bytes()) {
         *byte ^= key;
     }
 }

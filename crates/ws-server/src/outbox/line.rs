@@ -43,6 +43,16 @@ impl Line {
         self.socket.as_ref()
     }
 
+    /// Whether a message of this wake-up was written already.
+    pub(super) fn is_of(&self, wake_up: u32) -> bool {
+        self.wake_up == Some(wake_up)
+    }
+
+    /// A message of this wake-up is written.
+    pub(super) fn note(&mut self, wake_up: u32) {
+        self.wake_up = Some(wake_up);
+    }
+
     /// Whether a message is to be held until the end of the wake-up.
     pub(super) fn holds(&mut self, hold: Hold) -> bool {
         match hold {

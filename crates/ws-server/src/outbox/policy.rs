@@ -57,6 +57,17 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// Kept, to be written with what is kept already.
+    pub(super) const KEPT: Self = Self::new(SendOutcome::Queued, 0);
+
+    /// Out whole.
+    pub(super) const fn written(bytes: usize) -> Self {
+        Self {
+            written: Load { messages: 1, bytes },
+            ..Self::KEPT
+        }
+    }
+
     pub(super) const fn new(outcome: SendOutcome, lost: u64) -> Self {
         Self {
             outcome,

@@ -1,6 +1,5 @@
 //! What an outbox holds, behind its lock.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
@@ -10,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::line::Line;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
-use crate::batch::{Batch, Hold};
+use crate::batch::Batch;
 use crate::close::CloseRequest;
 use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
@@ -56,7 +55,7 @@ impl State {
         }
     }
 
-    fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
+    pub(super) fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
         let held = self.held();
         held.messages == 0
             || (held.messages < or_unlimited(limits.messages)
@@ -97,52 +96,6 @@ impl State {
                     lost += 1;
                 }
                 Ok(lost)
-            }
-        }
-    }
-
-    /// Writes an admitted message, or queues it for the end of the wake-up or for the transport's task.
-    pub(super) fn pass_on(
-        &mut self,
-        message: Cow<'_, Encoded>,
-        policy: OutboxPolicy,
-        hold: Hold,
-        sent: &mut Sent,
-    ) {
-        let is_clear = self.line.clear().is_some();
-        let holds = is_clear && self.line.holds(hold);
-        if is_clear && !holds && self.queue.is_empty() && self.writer.is_idle_and_plain() {
-            return self.write_at_once(message, policy, sent);
-        }
-        self.push(message.into_owned(), policy);
-        if holds && self.queue.len() < SLICES {
-            sent.to_be_listed = !std::mem::replace(&mut self.line.is_listed, true);
-        } else if is_clear {
-            sent.written = self.flush();
-        }
-    }
-
-    fn write_at_once(&mut self, message: Cow<'_, Encoded>, policy: OutboxPolicy, sent: &mut Sent) {
-        let Some(socket) = self.line.clear() else {
-            return;
-        };
-        let length = message.len();
-        match socket.try_write(message.frame()) {
-            Ok(written) => {
-                sent.written.bytes = written;
-                if written == length {
-                    sent.written.messages = 1;
-                    return;
-                }
-                self.flight.messages += 1;
-                self.flight.bytes += length;
-                self.writer.push_begun(message.into_owned(), written);
-                // The socket took a part, so it takes no more.
-                self.line.is_blocked = true;
-            }
-            Err(error) => {
-                self.push(message.into_owned(), policy);
-                self.line.stopped(error);
             }
         }
     }
@@ -258,11 +211,12 @@ impl State {
         self.flight.bytes += taken.bytes;
     }
 
-    fn push(&mut self, message: Encoded, policy: OutboxPolicy) {
+    pub(super) fn push(&mut self, message: Encoded, policy: OutboxPolicy) {
         let key = match policy {
             OutboxPolicy::KeepLatest(key) => Some(key),
             _ => None,
         };
+        self.writer.close_gathered();
         self.queued_bytes += message.len();
         self.queue.push_back(Queued { message, key });
     }

@@ -1,13 +1,12 @@
 //! The bounds and policies of an outbox; no socket, no clock.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use proptest::prelude::*;
 
-use super::{Interest, Load, Outbox, OutboxPolicy, SendOutcome, Sent};
+use super::{Interest, Load, Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::batch::Hold;
 use crate::close::{CloseInfo, CloseRequest, ClosedBy};
 use crate::config::OutboxConfig;
@@ -37,7 +36,7 @@ fn take_texts(outbox: &Outbox, room: Load) -> Vec<String> {
 }
 
 fn send(outbox: &Outbox, text: &str, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
-    outbox.send(Cow::Owned(Encoded::text(text)), policy, limits, Hold::Never)
+    outbox.send(Offer::Own(Encoded::text(text)), policy, limits, Hold::Never)
 }
 
 #[test]
@@ -265,7 +264,7 @@ proptest! {
                     continue;
                 }
             };
-            lost += outbox.send(Cow::Owned(Encoded::binary(vec![0; *size])), policy, &limits, Hold::Never).lost;
+            lost += outbox.send(Offer::Own(Encoded::binary(vec![0; *size])), policy, &limits, Hold::Never).lost;
         }
         let undelivered = outbox.end();
         prop_assert!(undelivered <= 5);

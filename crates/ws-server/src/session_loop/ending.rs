@@ -30,12 +30,16 @@ impl Connection {
     }
 
     /// Notices a wish to close that came through the session, and carries it out unless a handler is waited for.
+    #[inline]
     pub(super) fn watch_outbox(&mut self) {
-        let outbox = self.outbox();
-        if outbox.close_version() == self.close_seen && self.handler_until.is_none() {
-            return;
+        if self.outbox().close_version() != self.close_seen || self.handler_until.is_some() {
+            self.notice_close();
         }
-        let (request, version) = outbox.close_request();
+    }
+
+    #[cold]
+    fn notice_close(&mut self) {
+        let (request, version) = self.outbox().close_request();
         self.close_seen = version;
         let Some(request) = request else {
             return;

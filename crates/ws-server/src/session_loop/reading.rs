@@ -17,11 +17,13 @@ const EVENTS_PER_WRITE: usize = 64;
 
 impl Connection {
     /// Not while a message waits, what was caused is not written yet, or the peer does not take it.
+    #[inline]
     pub(super) fn may_read(&self) -> bool {
         self.link.is_some() && self.waiting.is_none() && self.held.is_empty() && !self.is_congested()
     }
 
     /// More than half of the outbox waits for a socket that takes nothing: what the peer asks for can wait with it.
+    #[inline]
     pub(super) fn is_congested(&self) -> bool {
         self.is_blocked && self.closing.is_none() && {
             let limits = self.config().outbox;
@@ -57,8 +59,7 @@ impl Connection {
                 if length == 0 {
                     self.end_of_stream();
                 } else {
-                    let about_now = self.alarm.clock().about_now();
-                    self.heartbeat.heard(about_now);
+                    self.heard();
                     self.metrics().bytes_in.inc_by(length as u64);
                     let used = self.decode(&mut scratch[..length], context);
                     if used < length {
@@ -68,6 +69,16 @@ impl Connection {
             }
         }
         true
+    }
+
+    /// Bytes came. Their time is known to a tick, so it is noted once a tick.
+    fn heard(&mut self) {
+        let clock = self.alarm.clock();
+        if clock.last_tick() != self.heard_at || self.heartbeat.awaits_byte() {
+            let (tick, about_now) = clock.about_now();
+            self.heartbeat.heard(about_now);
+            self.heard_at = tick;
+        }
     }
 
     /// Decodes and handles until the input is used up or a message has to wait. Returns how much was used.
@@ -118,6 +129,7 @@ impl Connection {
                 .frame_unfinished(now(), unfinished.length, is_new, config);
     }
 
+    #[inline]
     fn on_event(&mut self, event: Event, context: &mut Context<'_>) {
         match event {
             Event::Message(_) if self.refuses_messages() => self.unhandled(),

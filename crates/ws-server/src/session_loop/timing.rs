@@ -14,14 +14,17 @@ use crate::registry::Outcome;
 
 impl Connection {
     /// Does what is due and sets the alarm for what comes next. Returns whether something was done.
+    #[inline]
     pub(super) fn watch_clock(&mut self, context: &mut Context<'_>) -> bool {
         let rang = self
             .alarm_at
             .is_some_and(|tick| self.alarm.clock().has_passed(tick));
-        if !rang && !self.is_clock_stale {
-            // An alarm that rings too early is set anew when it rings: cheaper than at every message.
-            return false;
-        }
+        // An alarm that rings too early is set anew when it rings: cheaper than at every message.
+        (rang || self.is_clock_stale) && self.mind_clock(rang, context)
+    }
+
+    #[cold]
+    fn mind_clock(&mut self, rang: bool, context: &mut Context<'_>) -> bool {
         self.is_clock_stale = false;
         if rang {
             self.alarm_at = None;

@@ -56,16 +56,20 @@ impl Connection {
         let Some(closing) = self.closing.as_mut().filter(|closing| closing.is_queued()) else {
             return;
         };
-        if closing.sent(now()) {
+        let ends_our_side = closing.sent(now());
+        let ending = closing.ending_when_complete();
+        if ends_our_side {
             // The FIN tells the peer that nothing follows.
             match &mut self.link {
                 Some(Link::Other(stream)) => {
                     let _ = Pin::new(&mut **stream).poll_shutdown(context);
                 }
+                // Said by closing the socket, which follows.
+                _ if ending.is_some() => {}
                 _ => self.attachment.session().outbox().shutdown(context),
             }
         }
-        if let Some((info, outcome)) = closing.ending_when_complete() {
+        if let Some((info, outcome)) = ending {
             self.over(info, outcome);
         }
     }

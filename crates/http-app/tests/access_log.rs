@@ -1,0 +1,201 @@
+//! The access log and the span of a request: one line each, nothing raw, nothing secret. A binary of its own, because
+//! a log belongs to a process.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::routing::{get, post};
+use common::{Server, config, eventually};
+use http_app::{App, AppConfig, Waf};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().unwrap();
+        String::from_utf8(bytes.clone())
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The lines of the access log for this path.
+    fn of(&self, path: &str) -> Vec<String> {
+        let wanted = format!("path={path:?}");
+        let is_wanted = |line: &String| line.contains("http_app::access") && line.contains(&wanted);
+        self.lines().into_iter().filter(is_wanted).collect()
+    }
+
+    fn only(&self, path: &str) -> String {
+        eventually(path, || !self.of(path).is_empty());
+        let mut lines = self.of(path);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines.remove(0)
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn has(line: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in {line:?}");
+    }
+}
+
+#[test]
+fn each_request_has_one_line_whatever_becomes_of_it() {
+    let log = Log::default();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .init();
+    let app = App::new(AppConfig {
+        request_timeout: Duration::from_millis(300),
+        waf: Waf {
+            max_target_len: 600,
+            max_body_bytes: 10,
+            ..Waf::default()
+        },
+        ..config()
+    });
+    let app = app
+        .route("/fine", get(|| async { "0123456789" }))
+        .route(
+            "/spoken/{word}",
+            get(|Path(word): Path<String>| async move {
+                tracing::warn!(?word, "the handler speaks");
+                "said"
+            }),
+        )
+        .route(
+            "/panic",
+            get(|| async { panic!("on purpose\r\n\u{1b}[31mred") as &'static str }),
+        )
+        .route("/slow", get(std::future::pending::<()>))
+        .route(
+            "/left",
+            get(|| async { tokio::time::sleep(Duration::from_secs(60)).await }),
+        )
+        .route("/body", post(|body: String| async move { body }))
+        .request_id()
+        .tracing()
+        .access_log();
+    let server = Server::start(app);
+    let mut client = server.client();
+    let local = client.stream.local_addr().unwrap().to_string();
+
+    client.send("GET /fine?token=SECRET HTTP/1.1\r\nHost: test\r\nAuthorization: SECRET\r\nX-Request-Id: id-1\r\n\r\n");
+    assert_eq!(client.reply().status(), 200);
+    let line = log.only("/fine");
+    has(
+        &line,
+        &[
+            "method=\"GET\"",
+            "status=200",
+            "bytes=10",
+            "millis=",
+            &format!("client={local}"),
+            "id=\"id-1\"",
+        ],
+    );
+
+    for (request, path, parts) in [
+        (
+            "GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n",
+            "/nothing",
+            ["status=404", "\"GET\""],
+        ),
+        (
+            "BREW /fine/x HTTP/1.1\r\nHost: test\r\n\r\n",
+            "/fine/x",
+            ["status=404", "\"BREW\""],
+        ),
+        (
+            "GET /panic HTTP/1.1\r\nHost: test\r\n\r\n",
+            "/panic",
+            ["status=500", "\"GET\""],
+        ),
+        (
+            "GET /slow HTTP/1.1\r\nHost: test\r\n\r\n",
+            "/slow",
+            ["status=503", "\"GET\""],
+        ),
+    ] {
+        server.client().send(request).reply();
+        has(&log.only(path), &parts);
+    }
+    server
+        .client()
+        .send("POST /body HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n")
+        .reply()
+        .assert_error(413);
+    has(&log.only("/body"), &["status=413", "\"POST\""]);
+    let mut client = server.client();
+    client
+        .send("HEAD /fine/head HTTP/1.1\r\nHost: test\r\n\r\n")
+        .reply_without_body();
+    has(&log.only("/fine/head"), &["\"HEAD\"", "bytes=0"]);
+
+    let long = format!("/{}", "a".repeat(650));
+    server.get(&long).assert_error(414);
+    let line = log.only(&long[..512]);
+    has(&line, &["status=414"]);
+    assert!(!line.contains(&long[..513]), "the path is cut");
+
+    let mut leaving = server.client();
+    leaving.send("GET /left HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("the request runs", || server.app.metrics().in_flight() == 1);
+    drop(leaving);
+    has(&log.only("/left"), &["status=499"]);
+
+    // A handler that logs what a client sent, decoded: the span says whose it is.
+    server
+        .client()
+        .send("GET /spoken/a%0d%0a%1b%5b31mb%c2%9b HTTP/1.1\r\nHost: test\r\nX-Request-Id: id-2\r\n\r\n")
+        .reply();
+    log.only("/spoken/a%0d%0a%1b%5b31mb%c2%9b");
+    let lines = log.lines();
+    let spoken = lines
+        .iter()
+        .find(|line| line.contains("the handler speaks"))
+        .unwrap();
+    has(spoken, &["request{", "id=\"id-2\"", r"a\r\n\u{1b}[31mb\u{9b}"]);
+    let panicked = lines
+        .iter()
+        .find(|line| line.contains("a handler panicked"))
+        .unwrap();
+    has(panicked, &[r"on purpose\r\n\u{1b}[31mred"]);
+
+    let whole = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(!whole.contains("SECRET"), "{whole}");
+    let raw = whole.chars().find(|char| char.is_control() && *char != '\n');
+    assert_eq!(raw, None, "{whole}");
+    // Every line is one of the log's own: a value of a client's began none.
+    assert!(lines.iter().all(|line| line.starts_with("20")), "{lines:?}");
+}

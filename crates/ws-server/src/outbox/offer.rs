@@ -1,0 +1,69 @@
+//! A message on its way into an outbox, in the form in which its sender has it.
+
+use std::io::{self, IoSlice};
+
+use tokio::net::tcp::OwnedWriteHalf;
+use tungstenite::protocol::frame::coding::Data;
+
+use crate::codec::{MAX_DATA_HEADER, append_data_frame, data_frame_len, write_data_header};
+use crate::encoded::Encoded;
+
+/// Bodies up to this length are framed on the stack to be written; a longer one is written from where it is.
+const ON_STACK: usize = 120;
+
+/// A message that is framed, or copied, no earlier than it must be.
+#[derive(Debug)]
+pub(crate) enum Offer<'a> {
+    /// The body of a message to one session.
+    Body(Data, &'a [u8]),
+    /// A framed message.
+    Own(Encoded),
+    /// A framed message that others get too.
+    Shared(&'a Encoded),
+}
+
+impl Offer<'_> {
+    /// Length of its frame: what it counts in an outbox.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Body(_, body) => data_frame_len(body.len()),
+            Self::Own(message) => message.len(),
+            Self::Shared(message) => message.len(),
+        }
+    }
+
+    /// The message to be kept.
+    pub(super) fn into_encoded(self) -> Encoded {
+        match self {
+            Self::Body(data, body) => Encoded::framed(data, body),
+            Self::Own(message) => message,
+            Self::Shared(message) => message.clone(),
+        }
+    }
+
+    /// Writes its frame behind others.
+    pub(crate) fn append_to(&self, frames: &mut Vec<u8>) {
+        match self {
+            Self::Body(data, body) => append_data_frame(*data, body, frames),
+            Self::Own(message) => frames.extend_from_slice(message.frame()),
+            Self::Shared(message) => frames.extend_from_slice(message.frame()),
+        }
+    }
+
+    /// Writes as much of its frame as the socket takes.
+    pub(super) fn try_write(&self, socket: &OwnedWriteHalf) -> io::Result<usize> {
+        let (data, body) = match self {
+            Self::Body(data, body) => (*data, *body),
+            Self::Own(message) => return socket.try_write(message.frame()),
+            Self::Shared(message) => return socket.try_write(message.frame()),
+        };
+        let mut space = [0; MAX_DATA_HEADER + ON_STACK];
+        let header = write_data_header(data, body.len(), &mut space);
+        if body.len() > ON_STACK {
+            return socket.try_write_vectored(&[IoSlice::new(&space[..header]), IoSlice::new(body)]);
+        }
+        let end = header + body.len();
+        space[header..end].copy_from_slice(body);
+        socket.try_write(&space[..end])
+    }
+}
