@@ -1,4 +1,4 @@
-//! Connection states: what a listener is told of every connection, and the guard that tells it.
+//! Connection states: what a listener is told of every connection.
 
 use crate::{ConnectionMetrics, TlsFacts};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Identifies a connection within this process. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +146,7 @@ pub enum CloseReason {
 }
 
 /// The one listener of a server, shared by its connections.
+#[cfg_attr(feature = "bench-without-guard", expect(dead_code, reason = "nobody is told"))]
 #[derive(Clone)]
 pub(crate) struct SharedListener {
     pub(crate) listener: Arc<dyn ConnectionStateListener>,
@@ -153,8 +154,9 @@ pub(crate) struct SharedListener {
     pub(crate) server: &'static str,
 }
 
+#[cfg_attr(feature = "bench-without-guard", expect(dead_code, reason = "nobody is told"))]
 impl SharedListener {
-    fn tell(&self, notice: &Notice) {
+    pub(crate) fn tell(&self, notice: &Notice) {
         if catch_unwind(AssertUnwindSafe(|| self.listener.state_changed(notice))).is_err() {
             self.metrics.count_listener_panic();
             tracing::error!(connection = %notice.id, "the connection-state listener panicked");
@@ -162,199 +164,9 @@ impl SharedListener {
     }
 }
 
-/// Says `Accepted` once and exactly one last word after it, at the latest when dropped.
-#[must_use = "dropping the guard says that the connection was cut"]
-pub struct ConnectionGuard {
-    /// Absent without a listener, and once the last word is said.
-    live: Option<Box<Live>>,
-}
-
-struct Live {
-    shared: SharedListener,
-    id: ConnectionId,
-    remote_addr: SocketAddr,
-    local_addr: SocketAddr,
-    arrived: Instant,
-    /// `Accepted` was said.
-    is_accepted: bool,
-    counts: Arc<dyn ConnectionCounts>,
-}
-
 /// Where the guard reads the traffic of its connection when it says the last word.
+#[cfg_attr(feature = "bench-without-guard", expect(dead_code, reason = "nobody asks"))]
 pub(crate) trait ConnectionCounts: Send + Sync {
     /// Bytes in, bytes out, requests.
     fn counts(&self) -> (u64, u64, u64);
-}
-
-impl ConnectionGuard {
-    /// For a connection of which nothing is said yet.
-    pub(crate) fn arrived(
-        shared: Option<&SharedListener>,
-        id: ConnectionId,
-        remote_addr: SocketAddr,
-        local_addr: SocketAddr,
-        counts: Arc<dyn ConnectionCounts>,
-    ) -> Self {
-        let Some(shared) = shared.cloned() else {
-            return Self { live: None };
-        };
-        let live = Box::new(Live {
-            shared,
-            id,
-            remote_addr,
-            local_addr,
-            arrived: Instant::now(),
-            is_accepted: false,
-            counts,
-        });
-        Self { live: Some(live) }
-    }
-
-    /// The first word, with what a TLS handshake found out.
-    pub(crate) fn accepted(&mut self, tls: Option<&Arc<TlsFacts>>) {
-        if let Some(live) = &mut self.live {
-            live.tell_accepted(tls);
-        }
-    }
-
-    /// The last word: the connection is over.
-    pub(crate) fn closed(mut self, reason: CloseReason) {
-        self.say_closed(reason);
-    }
-
-    /// The last word: the connection speaks WebSocket now.
-    pub(crate) fn upgraded(mut self) {
-        if let Some(live) = self.live.take() {
-            live.tell(Cause::UpgradedToWebSocket);
-        }
-    }
-
-    fn say_closed(&mut self, reason: CloseReason) {
-        let Some(mut live) = self.live.take() else { return };
-        live.tell_accepted(None);
-        let (bytes_in, bytes_out, requests) = live.counts.counts();
-        let duration = live.arrived.elapsed();
-        live.tell(Cause::Closed(Closed {
-            reason,
-            duration,
-            bytes_in,
-            bytes_out,
-            requests,
-        }));
-    }
-}
-
-impl Live {
-    fn tell_accepted(&mut self, tls: Option<&Arc<TlsFacts>>) {
-        if !std::mem::replace(&mut self.is_accepted, true) {
-            self.tell(Cause::Accepted(Accepted {
-                local_addr: self.local_addr,
-                server: self.shared.server,
-                tls: tls.cloned(),
-            }));
-        }
-    }
-
-    fn tell(&self, cause: Cause) {
-        self.shared.tell(&Notice {
-            id: self.id,
-            remote_addr: self.remote_addr,
-            cause,
-        });
-    }
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        let reason = match std::thread::panicking() {
-            true => CloseReason::Error,
-            false => CloseReason::Cut,
-        };
-        self.say_closed(reason);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-
-    struct NoTraffic;
-
-    impl ConnectionCounts for NoTraffic {
-        fn counts(&self) -> (u64, u64, u64) {
-            (1, 2, 3)
-        }
-    }
-
-    fn listened() -> (SharedListener, Arc<Mutex<Vec<Notice>>>) {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let sink = heard.clone();
-        let listener = move |notice: &Notice| sink.lock().unwrap().push(notice.clone());
-        let metrics = ConnectionMetrics::new("test");
-        (
-            SharedListener {
-                listener: Arc::new(listener),
-                metrics,
-                server: "test",
-            },
-            heard,
-        )
-    }
-
-    fn guard(shared: Option<&SharedListener>) -> ConnectionGuard {
-        let addr = SocketAddr::from(([127, 0, 0, 1], 80));
-        let mut guard =
-            ConnectionGuard::arrived(shared, ConnectionId::next(), addr, addr, Arc::new(NoTraffic));
-        guard.accepted(None);
-        guard
-    }
-
-    fn words(heard: &Mutex<Vec<Notice>>) -> Vec<String> {
-        let word = |notice: &Notice| match &notice.cause {
-            Cause::Accepted(_) => "accepted".to_owned(),
-            Cause::Closed(closed) => format!("closed {:?} {}", closed.reason, closed.requests),
-            Cause::UpgradedToWebSocket => "upgraded".to_owned(),
-        };
-        heard.lock().unwrap().iter().map(word).collect()
-    }
-
-    #[test]
-    fn exactly_one_last_word_however_it_ends() {
-        let (shared, heard) = listened();
-        guard(Some(&shared)).closed(CloseReason::Finished);
-        guard(Some(&shared)).upgraded();
-        drop(guard(Some(&shared)));
-        assert_eq!(
-            words(&heard),
-            [
-                "accepted",
-                "closed Finished 3",
-                "accepted",
-                "upgraded",
-                "accepted",
-                "closed Cut 3"
-            ]
-        );
-    }
-
-    #[test]
-    fn without_a_listener_the_guard_is_a_null_pointer() {
-        let guard = guard(None);
-        assert!(guard.live.is_none());
-        assert_eq!(size_of::<ConnectionGuard>(), size_of::<usize>());
-    }
-
-    #[test]
-    fn a_listener_that_panics_is_counted_and_hears_the_rest() {
-        let (mut shared, heard) = listened();
-        let sink = heard.clone();
-        shared.listener = Arc::new(move |notice: &Notice| {
-            sink.lock().unwrap().push(notice.clone());
-            assert!(!matches!(notice.cause, Cause::Accepted(_)), "on purpose");
-        });
-        guard(Some(&shared)).closed(CloseReason::PeerLeft);
-        assert_eq!(words(&heard), ["accepted", "closed PeerLeft 3"]);
-        assert_eq!(shared.metrics.listener_panics(), 1);
-    }
 }

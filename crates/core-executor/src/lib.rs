@@ -52,6 +52,8 @@ mod accept;
 mod admitted;
 mod connection;
 mod connection_budget;
+#[cfg_attr(feature = "bench-without-guard", path = "no_guard.rs")]
+mod connection_guard;
 mod connection_limits;
 mod connection_metrics;
 mod departure;
@@ -73,10 +75,9 @@ mod tracked_service;
 mod traffic;
 mod trusted_proxies;
 pub use admitted::Admitted;
-pub use connection::{
-    Accepted, Cause, CloseReason, Closed, ConnectionGuard, ConnectionId, ConnectionStateListener, Notice,
-};
+pub use connection::{Accepted, Cause, CloseReason, Closed, ConnectionId, ConnectionStateListener, Notice};
 pub use connection_budget::{BudgetConfig, ConnectionBudget, ConnectionPermit, LimitReached};
+pub use connection_guard::ConnectionGuard;
 pub use connection_limits::ConnectionLimits;
 pub use connection_metrics::ConnectionMetrics;
 pub use departure::ClientGone;
