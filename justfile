@@ -13,7 +13,7 @@ test:
     cargo test --workspace
 
 # Random connections against the real servers, as many and from the seed one likes.
-notices scripts="100000" seed="1":
+notices scripts="10600" seed="0":
     NOTICES_SCRIPTS={{ scripts }} NOTICES_SEED={{ seed }} cargo test -p workspace-tests --test notices -- --nocapture
 
 # What must be green before a change is merged.

@@ -11,12 +11,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Once;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// A handler that takes no longer than this costs no descriptor.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// Turns of the worker's other tasks that a handler may take before it costs a descriptor: one whose body was not
+/// asked for yet reads it in the next.
+const PATIENCE: usize = 2;
 
 /// Serves a connection and watches for its client's departure while nobody reads.
 pub(crate) struct Attended<'a, F> {
@@ -66,7 +66,9 @@ impl<F: Future<Output = hyper::Result<()>>> Future for Attended<'_, F> {
 
 /// Waits until the peer of a socket has closed or reset it, whatever waits unread in it.
 async fn departure_of(stream: StreamCell) {
-    tokio::time::sleep(PATIENCE).await;
+    for _ in 0..PATIENCE {
+        tokio::task::yield_now().await;
+    }
     let socket = match second_descriptor(&stream) {
         Some(Ok(socket)) => socket,
         Some(Err(error)) => {

@@ -9,6 +9,8 @@ pub(crate) enum Outcome {
     Over(hyper::Result<()>),
     /// The peer left before it was answered, while hyper did not read.
     PeerLeft,
+    /// It ended for this reason.
+    Ended(CloseReason),
     /// The server stops, and the peer was owed nothing.
     NothingOwed,
     /// The server stops, and the peer was owed an answer.
@@ -25,10 +27,24 @@ impl Outcome {
         }
     }
 
-    /// Says the last word.
+    /// Finds the reason while hyper's connection is still there: what it lets go of in the end is owed to nobody.
+    pub(crate) fn settled(self, traffic: &Traffic, draining: bool) -> Self {
+        match self {
+            Self::Over(Ok(())) if traffic.is_upgraded() => Self::Over(Ok(())),
+            Self::Over(result) => Self::Ended(
+                traffic
+                    .verdict()
+                    .unwrap_or_else(|| reason(result, traffic, draining)),
+            ),
+            outcome => outcome,
+        }
+    }
+
+    /// Says the last word, when nothing happens on the connection any more: letting go of it may have written answers.
     pub(crate) fn tell(self, guard: ConnectionGuard, traffic: &Traffic, draining: bool) {
         match self {
             Self::NothingOwed => guard.closed(CloseReason::ServerStop),
+            Self::Ended(reason) => guard.closed(reason),
             Self::PeerLeft => guard.closed(CloseReason::PeerLeft),
             Self::Cut => guard.closed(CloseReason::Cut),
             Self::Over(Ok(())) if traffic.is_upgraded() => guard.upgraded(),

@@ -81,12 +81,26 @@ impl Server {
             .then(|| self.proxies.clone());
         let service = TrackedService::new(service, info, proxies, traffic.clone());
         let stream = StreamCell::new(stream);
-        let io = TokioIo::new(Gate::new(stream.clone(), traffic.clone(), self.rules.clone()));
-        let serving = self.http1().serve_connection(io, service).with_upgrades();
-        let serving = pin!(serving);
-        let attended = Attended::new(serving, &traffic, stream);
-        let outcome = self.drive(attended, &traffic).await;
+        let outcome = self.serve_http1(stream, service, &traffic).await;
         outcome.tell(guard, &traffic, self.shared.drain.is_cancelled());
+    }
+
+    async fn serve_http1<S, B>(
+        &self,
+        stream: StreamCell,
+        service: TrackedService<S>,
+        traffic: &Arc<Traffic>,
+    ) -> Outcome
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let io = TokioIo::new(Gate::new(stream.clone(), traffic.clone(), self.rules.clone()));
+        let serving = pin!(self.http1().serve_connection(io, service).with_upgrades());
+        let outcome = self.drive(Attended::new(serving, traffic, stream), traffic).await;
+        outcome.settled(traffic, self.shared.drain.is_cancelled())
     }
 
     /// Registers the socket with this worker and shakes hands where that is asked for.

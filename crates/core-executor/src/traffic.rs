@@ -127,6 +127,7 @@ impl Traffic {
     /// The peer left within a request.
     pub(crate) fn left(&self) {
         self.broken.store(LEFT, Ordering::Relaxed);
+        self.departure.tell();
     }
 
     /// Reading or writing failed.

@@ -127,8 +127,8 @@ fn gone(server: &Server, policy: &str) -> f64 {
     )
 }
 
-/// With and without bytes behind the request.
-const BEHIND: [&str; 2] = ["", "GET /next HT"];
+/// With nothing, part of a request and a whole one behind the request.
+const BEHIND: [&str; 3] = ["", "GET /next HT", "GET /next HTTP/1.1\r\nHost: test\r\n\r\n"];
 
 #[test]
 fn cancel_drops_the_handler_at_once_and_is_the_default() {

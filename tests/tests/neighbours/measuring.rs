@@ -127,7 +127,7 @@ impl Neighbours {
 }
 
 /// What 99 of 100 stay below.
-fn p99(mut times: Vec<Duration>) -> Duration {
+pub(crate) fn p99(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() * 99 / 100 - 1]
 }
