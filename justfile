@@ -41,6 +41,10 @@ autobahn cases="quick":
 schemathesis requests="30":
     tests/schemathesis/run {{ requests }}
 
+# The example one_port behind nginx; `just nginx --silence` adds half a minute of nothing.
+nginx *arguments:
+    tests/nginx/run {{ arguments }}
+
 # Instructions per message of the hot paths, compared with benches/instructions.txt (`--update` writes it).
 instructions *arguments:
     cargo build --release --package benches --bins

@@ -5,12 +5,14 @@
 //! `curl http://127.0.0.1:9100/metrics` and any WebSocket client on `ws://127.0.0.1:9090`.
 
 use attached_runtime::{
-    App, AttachedRuntime, Config, InheritedSockets, LongPollBridge, RuntimeError, RuntimeExecutor,
+    App, AttachedRuntime, Config, InheritedSockets, LongPollBridge, OpenApi, RuntimeError, RuntimeExecutor,
     ShutdownReport, WsServer,
 };
 use axum::Json;
+use axum::http::Method;
 use axum::routing::get;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 fn main() -> Result<ShutdownReport, RuntimeError> {
     let config = Config::from_env()?;
@@ -49,7 +51,9 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
 
     let app = App::new(config.http)
         .route("/", get(|| async { "Attached HTTP + WebSocket runtime" }))
-        .route("/status", get(status));
+        .route("/status", get(status))
+        .openapi(OpenApi::new("Attached HTTP + WebSocket runtime", "1.0.0"))
+        .describe(Method::GET, "/status", described_status());
 
     // The pages of the original name their own mailboxes; a new application leaves this switch off.
     let bridge = LongPollBridge::new(config.longpoll).open_mailboxes(true);
@@ -67,6 +71,18 @@ struct Status {
     status: &'static str,
     http: bool,
     websocket: bool,
+}
+
+fn described_status() -> Value {
+    let part = json!({ "type": "boolean" });
+    json!({
+        "summary": "Which parts run",
+        "responses": { "200": { "description": "All of them", "content": { "application/json": { "schema": {
+            "type": "object",
+            "required": ["status", "http", "websocket"],
+            "properties": { "status": { "const": "ok" }, "http": part, "websocket": part }
+        } } } } }
+    })
 }
 
 async fn status() -> Json<Status> {

@@ -2,6 +2,7 @@
 
 use attached_runtime::LoggingConfig;
 use std::io::Write;
+use std::panic::PanicHookInfo;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -31,7 +32,16 @@ pub fn init_logging(config: LoggingConfig) -> LogGuard {
         .with_ansi(false)
         .with_writer(writer)
         .init();
+    std::panic::set_hook(Box::new(log_panic));
     LogGuard { _writer: guard }
+}
+
+/// A line of the log like every other. The hook of the standard library writes the text as it is, and a client may have
+/// chosen it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let text = panic.payload_as_str().unwrap_or("not a text");
+    let place = panic.location().map(tracing::field::display);
+    tracing::error!(panic = ?text, place, "panicked");
 }
 
 fn queued(config: LoggingConfig, sink: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {

@@ -11,10 +11,6 @@ use workspace_tests::example::{Example, Launch};
 use workspace_tests::http;
 use workspace_tests::ws::Client;
 
-fn ends(mut example: Example) {
-    assert_eq!(example.wait().code(), Some(0), "{:?}", example.all_lines());
-}
-
 fn ends_well(mut example: Example) {
     assert_eq!(example.terminate(), Some(0), "{:?}", example.all_lines());
 }
@@ -100,7 +96,7 @@ fn full_is_the_second_example_of_the_seed() {
 
 #[test]
 fn one_port() {
-    let example = Launch::new("one_port").start();
+    let mut example = Launch::new("one_port").start();
     assert!(example.addresses().ws.is_none());
     let http = example.http();
     assert_eq!(http::get(http, "/").text(), "HTTP and WebSocket on one port");
@@ -115,7 +111,7 @@ fn one_port() {
     assert_eq!(http::get(http, "/readyz").status, 200);
     example.signal("TERM");
     assert_eq!(client.closed().0, 1001);
-    ends(example);
+    assert_eq!(example.wait().code(), Some(0));
 }
 
 #[test]

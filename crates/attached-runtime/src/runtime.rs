@@ -2,7 +2,7 @@
 
 use crate::banner::Addresses;
 use crate::{Builder, Phase, RuntimeError, ShutdownReport};
-use core_executor::{RuntimeExecutor, ShutdownHandle, Spawner, StopCause, TlsReloader};
+use core_executor::{ExecutorError, RuntimeExecutor, ShutdownHandle, Spawner, StopCause, TlsReloader};
 use core_executor::{listen_for_signals, reload_on_hangup};
 use http_app::App;
 use std::marker::PhantomData;
@@ -132,16 +132,25 @@ impl AttachedRuntime {
     /// # Errors
     /// When signals cannot be listened for, or the tokio runtime under the application is gone.
     pub async fn serve(self) -> Result<ShutdownReport, RuntimeError> {
-        if self.signals {
-            listen_for_signals(&self.spawner)?;
-            if let Some(reloader) = self.tls_reloader() {
-                reload_on_hangup(&self.spawner, reloader)?;
-            }
+        // The end may be over before anybody has come here to wait for it: then there is nobody left to hear signals.
+        if self.signals
+            && let Err(error) = self.hear_signals()
+            && !self.handle().is_requested()
+        {
+            return Err(error.into());
         }
         if self.announce {
             self.addresses.announce();
         }
         self.finished().await
+    }
+
+    fn hear_signals(&self) -> Result<(), ExecutorError> {
+        listen_for_signals(&self.spawner)?;
+        match self.tls_reloader() {
+            Some(reloader) => reload_on_hangup(&self.spawner, reloader),
+            None => Ok(()),
+        }
     }
 
     /// Ends the application: asks, waits for the end, and reports. The seed's final, blocking step, as a future.

@@ -17,10 +17,10 @@ function resolved(api, value) {
   return steps.reduce((part, step) => (part || {})[step.replace(/~1/g, "/").replace(/~0/g, "~")], api) || {};
 }
 
-function contents(body) {
+function contents(api, body) {
   return Object.entries(body.content || {}).flatMap(([type, media]) => [
     make("div", type),
-    make("pre", pretty(media.example !== undefined ? { example: media.example, schema: media.schema } : media.schema)),
+    make("pre", pretty(media.example === undefined ? resolved(api, media.schema) : media.example)),
   ]);
 }
 
@@ -72,12 +72,12 @@ function operation(api, path, method, described) {
   if (described.requestBody) {
     body = make("textarea");
     body.setAttribute("aria-label", "request body");
-    box.append(make("h3", "Request body"), ...contents(resolved(api, described.requestBody)), body);
+    box.append(make("h3", "Request body"), ...contents(api, resolved(api, described.requestBody)), body);
   }
   box.append(make("h3", "Responses"));
   for (const [status, response] of Object.entries(described.responses || {})) {
     const answer = resolved(api, response);
-    box.append(make("div", `${status}: ${answer.description || ""}`), ...contents(answer));
+    box.append(make("div", `${status}: ${answer.description || ""}`), ...contents(api, answer));
   }
   const button = make("button", "Send");
   const output = make("pre", "");
