@@ -7,7 +7,7 @@ pub struct Cell {
     pub name: &'static str,
     /// What the table calls it.
     pub title: &'static str,
-    /// `echo`, `room`, `idle` or `handshakes`.
+    /// `echo`, `room`, `idle`, `handshakes`, `plaintext` or `beside`.
     pub mode: &'static str,
     /// Connections.
     pub connections: usize,
@@ -40,6 +40,14 @@ const fn deflated(cell: Cell) -> Cell {
     Cell {
         is_deflated: true,
         ..cell
+    }
+}
+
+impl Cell {
+    /// Whether a page is asked for.
+    #[must_use]
+    pub fn is_http(&self) -> bool {
+        matches!(self.mode, "plaintext" | "beside")
     }
 }
 
@@ -244,6 +252,30 @@ pub const CELLS: &[Cell] = &[
         (1000, 1024, 1),
     )),
     cell(
+        "plaintext-64",
+        "HTTP plaintext, 64 connections",
+        "plaintext",
+        (64, 0, 1),
+    ),
+    cell(
+        "plaintext-512",
+        "HTTP plaintext, 512 connections",
+        "plaintext",
+        (512, 0, 1),
+    ),
+    cell(
+        "plaintext-64-16",
+        "HTTP plaintext, 64 connections, 16 pipelined",
+        "plaintext",
+        (64, 0, 16),
+    ),
+    cell(
+        "beside-flood",
+        "HTTP plaintext, 8 connections beside a WebSocket flood",
+        "beside",
+        (8, 0, 1),
+    ),
+    cell(
         "idle-10k",
         "idle memory, 10 000 connections",
         "idle",
@@ -286,5 +318,6 @@ mod tests {
         assert_eq!(choose("echo-20-200-1").len(), 1);
         assert_eq!(choose("room").len(), 12);
         assert_eq!(choose("handshakes,deflate").len(), 3);
+        assert_eq!(choose("plaintext").len(), 3);
     }
 }

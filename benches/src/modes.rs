@@ -1,13 +1,17 @@
-//! The loads: echo, room, idle, handshakes.
+//! The loads: echo, room, idle, handshakes, and a page over HTTP, alone or beside echoes.
 
+mod beside;
 mod echo;
 mod handshakes;
 mod idle;
+mod plaintext;
 mod room;
 
+pub use beside::beside;
 pub use echo::echo;
 pub use handshakes::handshakes;
 pub use idle::{Idle, idle};
+pub use plaintext::plaintext;
 pub use room::room;
 
 use std::net::SocketAddr;

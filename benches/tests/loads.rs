@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use benches::modes::{Idle, Load, echo, handshakes, idle, room};
+use axum::routing::get;
+use benches::modes::{Idle, Load, beside, echo, handshakes, idle, plaintext, room};
 use benches::{LoadError, Process};
 use core_executor::RuntimeExecutor;
+use http_app::{App, AppConfig};
 use ws_server::{Encoded, RunningWsServer, Session, WsConfig, WsServer};
 
 const ROOM: &str = "all";
@@ -114,4 +116,50 @@ fn a_server_that_does_not_answer_gives_no_figures() {
         ..load
     };
     assert!(matches!(echo(&counted), Err(LoadError::Missing(_))));
+}
+
+/// A page beside the WebSocket server, on the same thread.
+fn page(executor: &RuntimeExecutor, text: &'static str) -> http_app::RunningApp {
+    let config = AppConfig {
+        port: 0,
+        ..AppConfig::default()
+    };
+    App::new(config)
+        .route("/plaintext", get(move || async move { text }))
+        .listen(&executor.spawner())
+        .expect("a free port can be bound")
+}
+
+#[test]
+fn pages_are_measured_alone_pipelined_and_beside_a_flood() {
+    let (executor, _server, echoes) = against(echoing());
+    let flood = (echoes.address, echoes.path.clone());
+    let app = page(&executor, "Hello, World!");
+    let load = Load {
+        address: app.local_addr(),
+        path: "/plaintext".to_owned(),
+        ..echoes
+    };
+    let measured = plaintext(&load).unwrap();
+    assert!(measured.messages > 0 && measured.server_cpu > 0.0, "{measured:?}");
+    assert!(measured.p50 > 0.0 && measured.p50 <= measured.p99);
+    let counted = Load {
+        messages: Some(200),
+        in_flight: 16,
+        ..load.clone()
+    };
+    assert!(plaintext(&counted).unwrap().messages >= 200);
+    assert!(beside(&load, flood.0, &flood.1).unwrap().messages > 0);
+}
+
+#[test]
+fn a_wrong_page_gives_no_figures() {
+    let (executor, _server, echoes) = against(server());
+    let app = page(&executor, "Good bye, World!");
+    let load = Load {
+        address: app.local_addr(),
+        path: "/plaintext".to_owned(),
+        ..echoes
+    };
+    assert!(matches!(plaintext(&load), Err(LoadError::Wrong(_))));
 }

@@ -9,7 +9,7 @@ use workspace_tests::descriptors::want_descriptors;
 use workspace_tests::example::{Example, Launch};
 use workspace_tests::http::{self, Answer};
 use workspace_tests::observe::until;
-use workspace_tests::raw::Raw;
+use workspace_tests::raw::{Raw, TEXT};
 use workspace_tests::ws::Client;
 
 fn lab() -> Launch {
@@ -152,6 +152,31 @@ fn served_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
 
 fn told_from(source: [u8; 4], to: SocketAddr) -> Answer {
     http::read_answer(&mut BufReader::new(connect_from(source, to))).expect("an answer")
+}
+
+/// security.md: "400 MiB memory limit". A limit on address space is the strictest there is: what is reserved and never
+/// touched counts too.
+#[test]
+fn with_little_memory_it_refuses_at_its_budget_and_does_not_abort() {
+    const PLACES: usize = 2500;
+    want_descriptors(PLACES + 700);
+    let mut example = lab()
+        .limited("-v 409600")
+        .set("SERVER_IO_THREADS", 2)
+        .set("SERVER_MAX_CONNECTIONS", PLACES)
+        .start();
+    let mut sessions: Vec<_> = (0..PLACES).map(|_| Raw::connect(example.ws(), "/")).collect();
+    for _ in 0..500 {
+        assert!(is_refusal(&told(example.ws()).expect("503")));
+    }
+    assert_eq!(refused(&example, "ws", "total"), 500);
+    let last = sessions.last_mut().expect("there are some");
+    assert_eq!(last.text(), "welcome");
+    last.frame(TEXT, b"still there");
+    assert_eq!(last.text(), "echo: still there");
+    eprintln!("{} KiB at most for {PLACES} sessions", example.peak_kib());
+    drop(sessions);
+    assert_eq!(example.terminate(), Some(0));
 }
 
 /// With the default limit the process never runs out of descriptors: it says 503 before.

@@ -1,4 +1,4 @@
-//! axum with its `ws` feature, under `axum::serve`.
+//! axum with its `ws` feature, under `axum::serve`; also the page of the HTTP loads.
 
 use axum::Router;
 use axum::extract::State;
@@ -18,6 +18,7 @@ pub async fn serve(listener: TcpListener, is_batched: bool) -> Result<(), AnyErr
             get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
         )
         .route("/room", get(room))
+        .route("/plaintext", get(|| async { "Hello, World!" }))
         .with_state(Room::new(is_batched));
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

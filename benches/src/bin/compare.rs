@@ -26,6 +26,8 @@ compare --ours PATH [--peers PATH] [--other NAME=COMMAND]
 
 /// Who may be missing in which cell: a server that cannot do a mode is a dash in the table.
 const CANNOT: &[(&str, &str)] = &[("fastwebsockets", "room"), ("fastwebsockets", "deflate")];
+/// The peers that serve no page.
+const NO_HTTP: &[&str] = &["tokio-tungstenite", "fastwebsockets", "yawc", "sockudo-ws"];
 const NO_DEFLATE: &[&str] = &["tokio-tungstenite", "axum", "fastwebsockets", "sockudo-ws"];
 
 /// The end of the name of a peer that writes all that waits for a member at once.
@@ -149,7 +151,8 @@ fn cannot(server: &str, cell: &Cell) -> bool {
         .any(|(name, mode)| *name == server && *mode == cell.mode);
     let without_room = server.ends_with(BATCHED) && cell.mode != "room";
     let plain = NO_DEFLATE.contains(&server.trim_end_matches(BATCHED));
-    mode || without_room || (cell.is_deflated && plain)
+    let no_page = cell.is_http() && NO_HTTP.contains(&server);
+    mode || without_room || no_page || (cell.is_deflated && plain)
 }
 
 fn keep(plan: &Plan, server: &str, cell: &Cell, measured: &Measured) -> Result<(), AnyError> {
@@ -166,12 +169,10 @@ fn keep(plan: &Plan, server: &str, cell: &Cell, measured: &Measured) -> Result<(
 
 /// Median and spread of what the cell is about.
 fn figure(cell: &Cell, runs: &[Measured]) -> (f64, f64) {
-    let of = |run: &Measured| {
-        if cell.mode == "idle" {
-            run.bytes_per_connection
-        } else {
-            run.per_cpu_second
-        }
+    let of = |run: &Measured| match cell.mode {
+        "idle" => run.bytes_per_connection,
+        "beside" => run.p50,
+        _ => run.per_cpu_second,
     };
     let values: Vec<f64> = runs.iter().map(of).collect();
     (median(&values), spread(&values))
@@ -189,6 +190,10 @@ fn column(cell: &Cell, runs: Option<&Vec<Measured>>, ours: Option<f64>) -> Strin
                 .collect::<Vec<_>>(),
         );
         return format!("{middle:.0} B ± {percent:.0} %, {cores:.4} core");
+    }
+    if cell.mode == "beside" {
+        let ratio = ours.map_or(String::new(), |ours| format!(" (ours ×{:.2})", ours / middle));
+        return format!("p50 {middle:.2} ms ± {percent:.0} %{ratio}");
     }
     let ratio = ours
         .filter(|_| middle > 0.0)
@@ -232,11 +237,18 @@ fn measure(plan: &Plan, server: &str, cell: &Cell) -> Result<Measured, AnyError>
         .spawn()?;
     let running = Server(running);
     wait_for(port)?;
-    load(plan, cell, port, running.0.id())
+    // Ours has a port for each; the others serve everything on one.
+    let http = if server == "ours" { other } else { port };
+    wait_for(if cell.is_http() { http } else { port })?;
+    load(plan, cell, (port, http), running.0.id())
 }
 
-fn load(plan: &Plan, cell: &Cell, port: u16, server: u32) -> Result<Measured, AnyError> {
-    let path = if cell.mode == "room" { "room" } else { "echo" };
+fn load(plan: &Plan, cell: &Cell, (ws, http): (u16, u16), server: u32) -> Result<Measured, AnyError> {
+    let (port, path) = match cell.mode {
+        "plaintext" | "beside" => (http, "plaintext"),
+        "room" => (ws, "room"),
+        _ => (ws, "echo"),
+    };
     let seconds = if cell.mode == "idle" {
         plan.seconds.max(5.0)
     } else {
@@ -264,6 +276,9 @@ fn load(plan: &Plan, cell: &Cell, port: u16, server: u32) -> Result<Measured, An
         command.args(["--touch", &cell.size.to_string()]);
     } else {
         command.args(["--size", &cell.size.to_string()]);
+    }
+    if cell.mode == "beside" {
+        command.args(["--flood", &format!("127.0.0.1:{ws}/echo")]);
     }
     if cell.is_deflated {
         command.arg("--deflate");

@@ -2,19 +2,21 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use benches::modes::{Idle, Load, echo, handshakes, idle, room};
+use benches::modes::{Idle, Load, beside, echo, handshakes, idle, plaintext, room};
 use benches::{Arguments, LoadError, Measured, Process, UsageError};
 
 const USAGE: &str = "\
-load echo|room|handshakes|idle HOST:PORT/PATH
+load echo|room|handshakes|idle|plaintext|beside HOST:PORT/PATH
   --connections N   (200)      --size BYTES   (20)       --in-flight N (1)
   --seconds S       (3)        --warm-up S    (1)        --pid SERVER  (none: no figures of the server)
   --deflate         compressed JSON                      --binary      binary messages
   --messages N      stop after N messages instead of a time
   --touch BYTES     idle: one echo each before (0)       --rest S      idle: silence before memory is read (5)
+  --flood HOST:PORT/PATH   beside: where WebSocket echoes are asked for meanwhile
   --json            the figures as one line of JSON";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn run() -> Result<(), LoadError> {
         touch: arguments.value("touch", 0)?,
         rest: Duration::from_secs_f64(arguments.value("rest", 5.0)?),
     };
+    let flood: Option<String> = arguments.optional("flood")?;
     let load = read_load(&target, &mut arguments)?;
     arguments.finish()?;
     let measured = match mode.as_str() {
@@ -54,17 +57,22 @@ fn run() -> Result<(), LoadError> {
         "room" => room(&load),
         "handshakes" => handshakes(&load),
         "idle" => idle(&load, silence),
+        "plaintext" => plaintext(&load),
+        "beside" => {
+            let flood = flood.ok_or(UsageError::Missing("--flood"))?;
+            let (address, path) = place(&flood)?;
+            beside(&load, address, &path)
+        }
         _ => Err(UsageError::Unreadable("mode".to_owned(), mode.clone()).into()),
     }?;
     print(&measured, as_json)
 }
 
 fn read_load(target: &str, arguments: &mut Arguments) -> Result<Load, LoadError> {
-    let (host, path) = target.split_once('/').unwrap_or((target, ""));
-    let unreadable = |_| UsageError::Unreadable("HOST:PORT/PATH".to_owned(), target.to_owned());
+    let (address, path) = place(target)?;
     Ok(Load {
-        address: host.parse().map_err(unreadable)?,
-        path: format!("/{path}"),
+        address,
+        path,
         server: arguments.optional("pid")?.map(Process::new),
         connections: arguments.value("connections", 200)?,
         size: arguments.value("size", 20)?,
@@ -75,6 +83,12 @@ fn read_load(target: &str, arguments: &mut Arguments) -> Result<Load, LoadError>
         is_binary: arguments.flag("binary"),
         messages: arguments.optional("messages")?,
     })
+}
+
+fn place(target: &str) -> Result<(SocketAddr, String), UsageError> {
+    let (host, path) = target.split_once('/').unwrap_or((target, ""));
+    let unreadable = |_| UsageError::Unreadable("HOST:PORT/PATH".to_owned(), target.to_owned());
+    Ok((host.parse().map_err(unreadable)?, format!("/{path}")))
 }
 
 fn print(measured: &Measured, as_json: bool) -> Result<(), LoadError> {

@@ -33,6 +33,9 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
     let known = body.size_hint().exact().is_some();
     match limit.and_then(|limit| usize::try_from(limit).ok()) {
         Some(limit) if !known => Body::new(CappedBody {

@@ -79,9 +79,12 @@ impl AppService {
         let client = client.unwrap_or_else(ClientGone::never);
         let ticket = Arc::new(Ticket::new(begun.at, Arc::clone(&self.rules), client));
         let limit = self.rules.waf.body_limit();
+        let has_body = !request.body().is_end_stream();
         let mut request = request.map(|body| capped(body, limit, &ticket));
-        // axum's own limit of 2 MiB would bite where `WAF_*` says that more is welcome.
-        DefaultBodyLimit::disable().apply(&mut request);
+        if has_body {
+            // axum's own limit of 2 MiB would bite where `WAF_*` says that more is welcome.
+            DefaultBodyLimit::disable().apply(&mut request);
+        }
         let peer = request
             .extensions()
             .get::<ConnectionInfo>()

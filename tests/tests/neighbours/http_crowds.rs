@@ -6,18 +6,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use workspace_tests::descriptors::want_descriptors;
+use workspace_tests::example::Launch;
 use workspace_tests::http;
 
 use crate::measuring::{Neighbours, Slice};
-use crate::websocket::bench_server;
 use crate::{alone, best_of_three};
 
 const CROWD: usize = 2000;
 /// What those of each kind say at first; a third of the crowd each.
 const BEGINNINGS: [&[u8]; 3] = [
     b"",
-    b"GET /plaintext HTTP/1.1\r\nHost: t\r\nX-Slow: ",
-    b"POST /plaintext HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n",
+    b"GET /status HTTP/1.1\r\nHost: t\r\nX-Slow: ",
+    b"POST /ws/send HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n",
 ];
 
 /// Two servers of the same kind on the same machine, the crowd at one of them. Its p99 must not tell which, and as both
@@ -26,10 +26,11 @@ const BEGINNINGS: [&[u8]; 3] = [
 fn a_crowd_of_slow_connections_is_not_felt() {
     let _alone = alone();
     want_descriptors(CROWD + 200);
-    let (crowded, quiet) = (bench_server(&[]), bench_server(&[]));
+    let lab = || Launch::new("lab").set("LAB_QUIET", 1).start();
+    let (crowded, quiet) = (lab(), lab());
     best_of_three(|| {
-        let mut neighbours = Neighbours::pages(crowded.http(), "/plaintext");
-        let mut others = Neighbours::pages(quiet.http(), "/plaintext");
+        let mut neighbours = Neighbours::pages(crowded.http(), "/status");
+        let mut others = Neighbours::pages(quiet.http(), "/status");
         let crowd: Vec<_> = (0..CROWD)
             .map(|index| (index % 3, begun(crowded.http(), index % 3)))
             .collect();

@@ -9,7 +9,7 @@ use workspace_tests::raw::{BINARY, PING, Raw, TEXT, frame};
 use crate::measuring::Neighbours;
 use crate::{alone, best_of_three};
 
-pub(crate) fn bench_server(settings: &[(&str, &str)]) -> Example {
+fn bench_server(settings: &[(&str, &str)]) -> Example {
     settings
         .iter()
         .fold(Launch::new("bench_server"), |launch, (key, value)| {

@@ -4,10 +4,12 @@
 //! connection is the stream itself: what the server writes releases what it reads next. Over loopback (the names in
 //! `-tcp`) the server has one worker as in earnest, and the clients are another process, which is not counted; they take
 //! their turn when the server has written everything. So two runs do the same, instruction for instruction, up to the
-//! seeds of hash tables. `instructions` runs this program and compares.
+//! seeds of hash tables. Pages over HTTP (`page`, beside `axum-page` for comparison) come from one thread that is client and
+//! server. `instructions` runs this program and compares.
 
 mod clients;
 mod loopback;
+mod pages;
 mod simulated;
 mod talk;
 
@@ -15,6 +17,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use core_executor::RuntimeExecutor;
+use pages::Host;
 use ws_server::{Encoded, Session, WsConfig, WsServer};
 
 /// Members of the room.
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
     let Some(rounds) = arguments.next().and_then(|rounds| rounds.parse().ok()) else {
         let _ = writeln!(
             io::stderr(),
-            "hot_paths echo|echo-16|room|parse|echo-tcp|echo-16-tcp|room-tcp ROUNDS"
+            "hot_paths echo|echo-16|room|parse|echo-tcp|echo-16-tcp|room-tcp|page|page-16|axum-page|axum-page-16 ROUNDS"
         );
         return ExitCode::FAILURE;
     };
@@ -67,6 +70,10 @@ async fn run(path: &str, rounds: u64) -> Result<u64, AnyError> {
         "room" => simulated::run(room(), &spawner, MEMBERS, 1, rounds).await,
         "room-tcp" => loopback::run(room(), path, rounds).await,
         "echo-tcp" | "echo-16-tcp" => loopback::run(echo(), path, rounds).await,
+        "page" => pages::run(Host::Ours, &spawner, 1, rounds).await,
+        "page-16" => pages::run(Host::Ours, &spawner, 16, rounds).await,
+        "axum-page" => pages::run(Host::Axum, &spawner, 1, rounds).await,
+        "axum-page-16" => pages::run(Host::Axum, &spawner, 16, rounds).await,
         "parse" => simulated::run(deaf(), &spawner, 1, 0, rounds).await,
         _ => Err("there is no such path".into()),
     }
