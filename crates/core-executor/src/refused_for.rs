@@ -27,7 +27,7 @@ pub enum RefusedFor {
     HeaderCount,
     /// `malformed`: not HTTP, or a version or coding of it that is not spoken here.
     Malformed,
-    /// `pipelined`: not refused, but not read for a while, at
+    /// `pipelined`: not refused, but not read for a while, which is counted once for a connection, at
     /// [`max_pipelined_requests`](crate::ConnectionLimits::max_pipelined_requests).
     Pipelined,
 }

@@ -101,7 +101,7 @@ impl Gate {
         let mut admitted = 0;
         while admitted < bytes.len() {
             if !self.framing.is_in_body() && self.is_full() {
-                self.held = Held::TooMany;
+                self.hold_up();
                 break;
             }
             match self.framing.step(&bytes[admitted..], &bounds) {
@@ -149,6 +149,15 @@ impl Gate {
         not_begun + self.traffic.in_flight() >= self.rules.limits.pipeline_bound()
     }
 
+    /// Further requests wait until one is answered, which is counted once for a connection.
+    fn hold_up(&mut self) {
+        self.held = Held::TooMany;
+        if !self.was_held_up {
+            self.was_held_up = true;
+            self.rules.metrics.count_refused(RefusedFor::Pipelined);
+        }
+    }
+
     fn wants_bytes(&self) -> bool {
         match self.held {
             _ if self.inbox.is_empty() => true,
@@ -160,9 +169,6 @@ impl Gate {
 
     /// Nothing is read before the next answer is given.
     fn poll_answer(&mut self) -> Poll<io::Result<()>> {
-        if self.held == Held::TooMany && !self.wakes_reader {
-            self.rules.metrics.count_refused(RefusedFor::Pipelined);
-        }
         self.traffic.note_reading(false);
         self.wakes_reader = true;
         Poll::Pending

@@ -81,6 +81,8 @@ pub(crate) struct Gate {
     pub(super) admitted: u64,
     pub(super) inbox: Inbox,
     pub(super) held: Held,
+    /// It sent more requests at once than may be unanswered.
+    pub(super) was_held_up: bool,
     pub(super) outbox: Outbox,
     pub(super) clock: Clock,
     /// What the peer is waited for, and since when.
@@ -104,6 +106,7 @@ impl Gate {
             admitted: 0,
             inbox: Inbox::default(),
             held: Held::Partial,
+            was_held_up: false,
             outbox: Outbox::default(),
             clock: Clock::default(),
             wait: Some((Wait::FirstByte, Instant::now())),

@@ -11,10 +11,12 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -149,4 +151,72 @@ async fn an_upgraded_stream_of_another_server_comes_back_with_every_byte() {
         .await
         .unwrap();
     assert_eq!([&early[..], &rest[..]].concat(), b"early");
+}
+
+/// Counts how often something is written to it.
+struct Counted {
+    stream: DuplexStream,
+    writes: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// One connection, there at once.
+struct Once(Option<Counted>);
+
+impl Listener for Once {
+    fn local_addr(&self) -> SocketAddr {
+        somewhere()
+    }
+
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(Arrival, SocketAddr)>> {
+        match self.0.take() {
+            Some(stream) => Poll::Ready(Ok((Arrival::Boxed(Box::new(stream)), somewhere()))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_to_requests_that_come_together_leave_together() {
+    let executor = RuntimeExecutor::with_threads(1).unwrap();
+    let (mut client, stream) = tokio::io::duplex(64 * 1024);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let counted = Counted {
+        stream,
+        writes: writes.clone(),
+    };
+    let _server = serving(Once(Some(counted)), &executor, &ConnectionMetrics::new("other"));
+    for round in 1..=3 {
+        let batch = "GET / HTTP/1.1\r\nHost: t\r\n\r\n".repeat(16);
+        client.write_all(batch.as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        while answers.windows(6).filter(|part| part == b"served").count() < 16 {
+            soon("answers", client.read_buf(&mut answers)).await.unwrap();
+        }
+        assert_eq!(writes.load(Ordering::Relaxed), round);
+    }
 }
