@@ -6,6 +6,8 @@ mod clock;
 mod codings;
 mod ending;
 mod framing;
+#[cfg(test)]
+mod framing_tests;
 mod head;
 mod inbox;
 mod outbox;
