@@ -204,9 +204,9 @@ impl Traffic {
         (*refused == request).then_some(*refusal)
     }
 
-    /// Why the gate ends the connection; the first word counts.
-    pub(crate) fn end_as(&self, reason: CloseReason) {
-        let _ = self.verdict.set(reason);
+    /// Why the gate ends the connection; the first word counts, and this says whether it was the first.
+    pub(crate) fn end_as(&self, reason: CloseReason) -> bool {
+        self.verdict.set(reason).is_ok()
     }
 
     pub(crate) fn verdict(&self) -> Option<CloseReason> {

@@ -123,7 +123,8 @@ impl Gate {
     }
 
     pub(super) fn count(&mut self, reason: CloseReason, counted: RefusedFor) {
-        self.traffic.end_as(reason);
-        self.rules.metrics.count_refused(counted);
+        if self.traffic.end_as(reason) {
+            self.rules.metrics.count_refused(counted);
+        }
     }
 }

@@ -168,7 +168,16 @@ impl AsyncWrite for Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         if !self.outbox.is_empty() {
-            let _ = self.poll_write_out(&mut Context::from_waker(Waker::noop()));
+            let (stream, traffic) = (&self.stream, &self.traffic);
+            // Whatever the socket does not take at once is lost, and no timer may be asked for outside a runtime.
+            let _ = self.outbox.poll_write_out(|bytes| {
+                let mut cx = Context::from_waker(Waker::noop());
+                let outcome = stream.with(|stream| Pin::new(stream).poll_write(&mut cx, bytes));
+                if let Poll::Ready(Ok(count)) = &outcome {
+                    traffic.wrote(*count);
+                }
+                outcome
+            });
         }
     }
 }
