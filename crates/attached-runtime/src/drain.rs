@@ -64,7 +64,15 @@ impl Conductor {
         let polls_answered = bridge.as_ref().map_or(0, |bridge| bridge.begin_drain() as u64);
 
         let mut draining = pin!(app.drained(clock.deadline));
-        let early = clock.until_half(draining.as_mut()).await;
+        // Sessions on the app's own connections (HTTP/2) end after this, so it is not their end that is waited for.
+        let answering = async {
+            tokio::select! {
+                biased;
+                drained = draining.as_mut() => Some(drained),
+                () = app.requests_answered() => None,
+            }
+        };
+        let early = clock.until_half(answering).await.flatten();
         phases.enter(Phase::Closing);
         let plan = ws.plan(clock.deadline);
         let closing = ws.stop(plan);

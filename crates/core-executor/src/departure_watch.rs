@@ -57,6 +57,9 @@ impl<F: Future<Output = hyper::Result<()>>> Future for Attended<'_, F> {
         if let Poll::Ready(over) = self.serving.as_mut().poll(cx) {
             return Poll::Ready(Outcome::Over(over));
         }
+        if let Some(early) = self.traffic.http2() {
+            return Poll::Ready(Outcome::Http2(early.clone()));
+        }
         self.poll_departure(cx).map(|()| {
             self.traffic.ended();
             Outcome::PeerLeft

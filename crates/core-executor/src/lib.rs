@@ -60,6 +60,7 @@ mod departure;
 mod departure_watch;
 mod forwarded;
 mod gate;
+mod http2;
 mod inherited;
 mod listener;
 mod outcome;

@@ -1,7 +1,9 @@
 //! How serving a connection ended, and what the listener is told of it.
 
+use crate::http2;
 use crate::traffic::Traffic;
 use crate::{CloseReason, ConnectionGuard};
+use bytes::Bytes;
 
 /// How serving a connection ended.
 pub(crate) enum Outcome {
@@ -9,6 +11,8 @@ pub(crate) enum Outcome {
     Over(hyper::Result<()>),
     /// The peer left before it was answered, while hyper did not read.
     PeerLeft,
+    /// Nothing was served: the peer speaks HTTP/2, and this much of it was read.
+    Http2(Bytes),
     /// It ended for this reason.
     Ended(CloseReason),
     /// The server stops, and the peer was owed nothing.
@@ -45,8 +49,9 @@ impl Outcome {
         match self {
             Self::NothingOwed => guard.closed(CloseReason::ServerStop),
             Self::Ended(reason) => guard.closed(reason),
+            // Not served to its end; nobody asks for it.
+            Self::Http2(_) | Self::Cut => guard.closed(CloseReason::Cut),
             Self::PeerLeft => guard.closed(CloseReason::PeerLeft),
-            Self::Cut => guard.closed(CloseReason::Cut),
             Self::Over(Ok(())) if traffic.is_upgraded() => guard.upgraded(),
             Self::Over(result) => {
                 let reason = traffic
@@ -64,6 +69,7 @@ fn reason(result: hyper::Result<()>, traffic: &Traffic, draining: bool) -> Close
         .as_ref()
         .and_then(fault_of_peer)
         .or_else(|| traffic.failure())
+        .or_else(|| error.as_ref().and_then(http2::reason_of))
         .or_else(|| error.and_then(|error| reason_of(&error)))
         .unwrap_or_else(|| orderly(traffic, draining))
 }

@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     /// The accept loop: while it runs, there may be a connection it has not handed out.
     pub(crate) accepting: TaskTracker,
     pub(crate) connections: TaskTracker,
+    /// Connections that have a request to answer, or may get one.
+    pub(crate) requesting: TaskTracker,
     pub(crate) totals: Arc<RequestTotals>,
     /// Set by whoever begins the drain first.
     answered_before_drain: OnceLock<u64>,
@@ -78,6 +80,15 @@ impl RunningServer {
         self.shared.drain.cancel();
     }
 
+    /// Waits until every request is answered and no further one will be: every connection is gone, but for those of
+    /// HTTP/2 that other protocols still have streams on (RFC 8441). Those end when whoever speaks these protocols ends
+    /// them. Begins the drain when nobody did. Cancel safe.
+    pub async fn requests_answered(&self) {
+        self.begin_drain();
+        self.shared.accepting.wait().await;
+        self.shared.requesting.wait().await;
+    }
+
     /// Waits until every connection is gone, cuts what is left at the deadline, and says what it came to. Begins the
     /// drain when nobody did. Returns at most 50 ms after the deadline: a worker that is blocked is not waited for.
     /// Cancel safe; again says the same.
@@ -108,12 +119,14 @@ impl Shared {
             cut: CancellationToken::new(),
             accepting: TaskTracker::new(),
             connections: TaskTracker::new(),
+            requesting: TaskTracker::new(),
             totals: Arc::default(),
             answered_before_drain: OnceLock::new(),
             cut_requests: OnceLock::new(),
         };
         shared.accepting.close();
         shared.connections.close();
+        shared.requesting.close();
         shared
     }
 

@@ -18,8 +18,8 @@ use tower_service::Service;
 
 /// Serves `service` on `listener` until the returned server is drained or dropped.
 ///
-/// HTTP/1.0 and HTTP/1.1 with keep-alive, pipelining and upgrades. Every request carries a [`ConnectionInfo`] in its
-/// extensions.
+/// HTTP/1.0 and HTTP/1.1 with keep-alive, pipelining and upgrades; HTTP/2 by ALPN and by prior knowledge. Every request
+/// carries a [`ConnectionInfo`] in its extensions.
 ///
 /// # Errors
 /// [`ExecutorError::Stopping`] when the executor takes no new task.
@@ -58,6 +58,7 @@ where
         rules: Arc::new(Rules::new(limits, metrics.clone())),
         metrics,
         tls,
+        spawner: spawner.clone(),
     };
     let (stop, metrics, dealer) = (
         shared.stop_accepting.clone(),

@@ -3,6 +3,7 @@
 use crate::connection::SharedListener;
 use crate::departure_watch::Attended;
 use crate::gate::{Gate, Rules};
+use crate::http2::Http2;
 use crate::outcome::Outcome;
 use crate::running_server::Shared;
 use crate::stream_cell::StreamCell;
@@ -10,7 +11,7 @@ use crate::tls::Secured;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
 use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo, ConnectionMetrics};
-use crate::{ConnectionPermit, IoStream, TlsFacts, TlsIdentity, TrustedProxies};
+use crate::{ConnectionPermit, IoStream, Spawner, TlsFacts, TlsIdentity, TrustedProxies};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -37,6 +38,7 @@ pub(crate) struct Server {
     /// Whose word about the client's address is taken.
     pub(crate) proxies: TrustedProxies,
     pub(crate) tls: Option<TlsIdentity>,
+    pub(crate) spawner: Spawner,
 }
 
 impl Server {
@@ -54,6 +56,7 @@ impl Server {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let _open = self.metrics.open_one();
+        let requesting = self.shared.requesting.token();
         let traffic = Arc::new(Traffic::new(self.shared.totals.clone()));
         let (id, local_addr) = (ConnectionId::next(), arrival.local_addr(self.shared.local_addr));
         let mut guard = ConnectionGuard::arrived(
@@ -68,6 +71,7 @@ impl Server {
             Err(reason) => return guard.closed(reason),
         };
         guard.accepted(tls.as_ref());
+        let is_http2 = tls.as_ref().is_some_and(|facts| facts.is_http2());
         let info = ConnectionInfo {
             id,
             remote_addr,
@@ -81,10 +85,28 @@ impl Server {
             .then(|| self.proxies.clone());
         let service = TrackedService::new(service, info, proxies, traffic.clone());
         let stream = StreamCell::new(stream);
-        let outcome = self.serve_http1(stream, service, &traffic).await;
+        let first = match is_http2 {
+            true => Outcome::Http2(Bytes::new()),
+            false => self.serve_http1(stream.clone(), service.clone(), &traffic).await,
+        };
+        let outcome = match first {
+            Outcome::Http2(early) => {
+                let http2 = Http2 {
+                    shared: &self.shared,
+                    traffic: &traffic,
+                    limits: self.rules.limits(),
+                    spawner: self.spawner,
+                    requesting,
+                };
+                // Boxed, because the many connections that are not HTTP/2 should not keep room for it.
+                Box::pin(http2.serve(stream, early, service)).await
+            }
+            outcome => outcome,
+        };
         outcome.tell(guard, &traffic, self.shared.drain.is_cancelled());
     }
 
+    /// Serves a connection that begins as HTTP/1; one that turns out to be HTTP/2 comes back untouched.
     async fn serve_http1<S, B>(
         &self,
         stream: StreamCell,

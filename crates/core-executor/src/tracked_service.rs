@@ -35,6 +35,7 @@ pub struct ConnectionInfo {
 }
 
 /// One connection's view of the server's service.
+#[derive(Clone)]
 pub(crate) struct TrackedService<S> {
     inner: S,
     info: ConnectionInfo,
@@ -81,7 +82,10 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let lease = RequestLease::new(self.traffic.clone());
-        request.extensions_mut().insert(self.traffic.client());
+        // On HTTP/2 a client may leave a request alone, and not the connection: then it is known already who tells.
+        request
+            .extensions_mut()
+            .get_or_insert_with(|| self.traffic.client());
         let info = self.info_of(request.headers());
         request.extensions_mut().insert(info);
         TrackedFuture {

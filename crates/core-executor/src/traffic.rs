@@ -4,6 +4,7 @@ use crate::connection::ConnectionCounts;
 use crate::departure::Departure;
 use crate::gate::Refusal;
 use crate::{ClientGone, CloseReason};
+use bytes::Bytes;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -54,6 +55,7 @@ pub(crate) struct Traffic {
     refused: OnceLock<(u64, Refusal)>,
     /// Why the gate ended the connection.
     verdict: OnceLock<CloseReason>,
+    http2: OnceLock<Bytes>,
 }
 
 impl Traffic {
@@ -73,6 +75,7 @@ impl Traffic {
             behind_upgrade: AtomicBool::new(false),
             refused: OnceLock::new(),
             verdict: OnceLock::new(),
+            http2: OnceLock::new(),
         }
     }
 
@@ -175,6 +178,24 @@ impl Traffic {
     /// connection cannot be kept when the answer is no.
     pub(crate) fn has_bytes_behind_upgrade(&self) -> bool {
         self.behind_upgrade.load(Ordering::Relaxed)
+    }
+
+    /// The peer speaks HTTP/2, and this much of it was read.
+    pub(crate) fn speaks_http2(&self, early: &[u8]) {
+        let _ = self.http2.set(Bytes::copy_from_slice(early));
+    }
+
+    /// What was read of a peer that speaks HTTP/2.
+    pub(crate) fn http2(&self) -> Option<&Bytes> {
+        self.http2.get()
+    }
+
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
     }
 
     /// Requests whose service was called.

@@ -76,6 +76,12 @@ impl Detached {
             })
     }
 
+    /// Waits until none runs. Cancel safe.
+    pub(crate) async fn idle(&self) {
+        // Never closed, so there is always an answer.
+        let _ = self.places.acquire_many(self.limit).await;
+    }
+
     /// Waits until none runs, drops at `deadline` what is left, and says how many of them had no client any more: the
     /// others were cut with their connections and are counted there. Call it when no request comes any more. Cancel
     /// safe; again says the same.

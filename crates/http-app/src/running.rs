@@ -228,6 +228,13 @@ impl RunningApp {
         self.server.begin_drain();
     }
 
+    /// Waits until every request is answered and every handler has ended, also those of clients that keep WebSocket sessions on the same connection
+    /// of HTTP/2. Call [`begin_drain`](Self::begin_drain) before it. Cancel safe.
+    pub async fn requests_answered(&self) {
+        self.server.requests_answered().await;
+        self.detached.idle().await;
+    }
+
     /// Waits until every connection and every handler has ended, also those whose client has left, and cuts at
     /// `deadline` those that have not. Call [`begin_drain`](Self::begin_drain) before it.
     pub async fn drained(&self, deadline: Instant) -> Drained {

@@ -177,7 +177,7 @@ fn granted(request: &Request<()>) {
         return;
     };
     assert_eq!(request.method(), Method::GET);
-    let answer = granted.switching_protocols();
+    let answer = granted.opening();
     let offers = |name, text: &str| {
         let values = request.headers().get_all(name).iter();
         values

@@ -1,4 +1,7 @@
-//! The opening handshake, server side (RFC 6455 §4.2, RFC 9112): what is granted and what is refused how.
+//! The opening handshake, server side (RFC 6455 §4.2, RFC 9112; RFC 8441 on HTTP/2): what is granted and what is refused
+//! how.
+
+mod extended;
 
 use std::any::{Any, TypeId};
 use std::net::SocketAddr;
@@ -17,6 +20,8 @@ use crate::config::WsConfig;
 use crate::deflate::{self, Negotiated, is_token};
 use crate::refusal::Refusal;
 use crate::session::Data;
+
+pub(crate) use extended::normalize;
 
 /// A request to open a session, as the `authorize` hook sees it.
 #[derive(Debug, Clone)]
@@ -78,8 +83,8 @@ impl Admission {
 /// What a lawful handshake is answered with.
 #[derive(Debug)]
 pub(crate) struct Granted {
-    /// The value of `Sec-WebSocket-Accept`.
-    accept: String,
+    /// The value of `Sec-WebSocket-Accept`; HTTP/2 has none (RFC 8441 §5).
+    accept: Option<String>,
     /// The subprotocol we speak, one of those offered.
     pub(crate) subprotocol: Option<String>,
     /// What was agreed on and the header that says so.
@@ -88,7 +93,10 @@ pub(crate) struct Granted {
 
 /// Checks every rule a client's handshake has to obey, and decides on what it offers.
 pub(crate) fn check<B>(request: &Request<B>, config: &WsConfig) -> Result<Granted, Refusal> {
-    let accept = check_rules(request)?;
+    let accept = match request.method() {
+        &Method::CONNECT => extended::check(request).map(|()| None)?,
+        _ => check_rules(request).map(Some)?,
+    };
     let headers = request.headers();
     let offered = deflate::answer(headers, &config.deflate)
         .map_err(|_| Refusal::bad_request("Sec-WebSocket-Extensions is malformed"))?;
@@ -144,15 +152,7 @@ fn check_rules<B>(request: &Request<B>) -> Result<String, Refusal> {
             "the Connection header does not ask for an upgrade",
         ));
     }
-    match single(headers, &SEC_WEBSOCKET_VERSION)? {
-        Some(version) if version == "13" => {}
-        _ => {
-            return Err(Refusal::fixed(
-                StatusCode::UPGRADE_REQUIRED,
-                "only WebSocket version 13 is spoken",
-            ));
-        }
-    }
+    check_version(headers)?;
     let key = single(headers, &SEC_WEBSOCKET_KEY)?
         .ok_or(Refusal::bad_request("missing Sec-WebSocket-Key header"))?;
     if !is_key(key.as_bytes()) {
@@ -161,6 +161,16 @@ fn check_rules<B>(request: &Request<B>) -> Result<String, Refusal> {
         ));
     }
     Ok(derive_accept_key(key.as_bytes()))
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    match single(headers, &SEC_WEBSOCKET_VERSION)? {
+        Some(version) if version == "13" => Ok(()),
+        _ => Err(Refusal::fixed(
+            StatusCode::UPGRADE_REQUIRED,
+            "only WebSocket version 13 is spoken",
+        )),
+    }
 }
 
 /// The value of a header that may stand once.
@@ -218,15 +228,18 @@ impl Granted {
         self.deflate.as_ref().map(|(negotiated, _)| *negotiated)
     }
 
-    /// The answer that opens the session.
-    pub(crate) fn switching_protocols(&self) -> Response<Full<Bytes>> {
+    /// The answer that opens the session: 101, or on HTTP/2 200.
+    pub(crate) fn opening(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::new()));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         let value = |text: &str| HeaderValue::from_str(text).expect("base64 and tokens are visible ASCII");
-        headers.insert(SEC_WEBSOCKET_ACCEPT, value(&self.accept));
+        if let Some(accept) = &self.accept {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(SEC_WEBSOCKET_ACCEPT, value(accept));
+        }
+        let headers = response.headers_mut();
         if let Some(subprotocol) = &self.subprotocol {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, value(subprotocol));
         }
@@ -238,5 +251,4 @@ impl Granted {
 }
 
 #[cfg(test)]
-#[path = "handshake/tests.rs"]
 mod tests;

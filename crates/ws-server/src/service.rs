@@ -63,6 +63,7 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let checked = handshake::check(&request, self.hub.config());
+        handshake::normalize(&mut request);
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         // The body is let go here: a handshake has none, and nothing is kept of it while the hooks run.
         let (parts, _) = request.into_parts();
@@ -77,7 +78,7 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
                     hub.metrics().handshake_refused(refusal.status().as_u16());
                     refusal.into_response()
                 },
-                |granted| granted.switching_protocols(),
+                |granted| granted.opening(),
             ))
         })
     }

@@ -11,6 +11,7 @@ mod framing_tests;
 mod head;
 mod inbox;
 mod outbox;
+mod preface;
 mod reading;
 mod refusal;
 mod request_line;

@@ -2,7 +2,7 @@
 
 use super::ending::Ending;
 use super::stream::{Held, Wait};
-use super::{Gate, Refusal, Step};
+use super::{Gate, Refusal, Step, preface};
 use crate::{CloseReason, RefusedFor};
 use std::io;
 use std::pin::Pin;
@@ -97,6 +97,16 @@ impl Gate {
 
     /// How many of these bytes hyper may have.
     fn admit(&mut self, bytes: &[u8]) -> usize {
+        if self.admitted == 0 && preface::may_begin(bytes) {
+            self.held = match preface::is_whole(bytes) {
+                true => {
+                    self.traffic.speaks_http2(bytes);
+                    Held::Http2
+                }
+                false => Held::Partial,
+            };
+            return 0;
+        }
         let bounds = self.rules.bounds;
         let mut admitted = 0;
         while admitted < bytes.len() {
@@ -162,7 +172,7 @@ impl Gate {
         match self.held {
             _ if self.inbox.is_empty() => true,
             Held::Partial => true,
-            Held::TooMany => false,
+            Held::TooMany | Held::Http2 => false,
             Held::Undecided => self.inbox.held().len() < MOST_UNDECIDED,
         }
     }

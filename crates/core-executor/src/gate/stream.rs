@@ -5,6 +5,7 @@ use super::ending::Ending;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::{Bounds, Framing};
+use crate::http2::Http2Limits;
 use crate::stream_cell::StreamCell;
 use crate::traffic::Traffic;
 use crate::{ConnectionLimits, ConnectionMetrics, IoStream};
@@ -30,6 +31,17 @@ impl Rules {
             limits,
             bounds: Bounds::from(&limits),
             metrics,
+        }
+    }
+
+    /// What holds for a connection that turns out to be HTTP/2.
+    pub(crate) fn limits(&self) -> Http2Limits {
+        Http2Limits {
+            first_byte: self.limits.first_byte_timeout,
+            preface: self.limits.head_timeout,
+            idle: self.limits.keep_alive,
+            write_stall: self.limits.write_stall_timeout,
+            head: self.bounds.head,
         }
     }
 
@@ -62,6 +74,8 @@ pub(super) enum Held {
     TooMany,
     /// They stand behind a request that may switch protocols.
     Undecided,
+    /// They are the beginning of HTTP/2.
+    Http2,
 }
 
 /// Stands between the stream and hyper.

@@ -5,7 +5,10 @@ use rustls::{ProtocolVersion, ServerConnection};
 use std::fmt;
 
 /// Protocols we speak inside TLS, the preferred one first (ALPN, RFC 7301).
-pub(super) const PROTOCOLS: [&str; 1] = ["http/1.1"];
+pub(super) const PROTOCOLS: [&str; 2] = [HTTP2, "http/1.1"];
+
+/// HTTP/2 over TLS (RFC 9113 §3.2).
+const HTTP2: &str = "h2";
 
 /// What a TLS handshake found out about a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,10 @@ impl fmt::Display for TlsVersion {
 }
 
 impl TlsFacts {
+    pub(crate) fn is_http2(&self) -> bool {
+        self.alpn == Some(HTTP2)
+    }
+
     /// Of a handshake that is complete.
     pub(super) fn of(connection: &ServerConnection) -> Self {
         let agreed = connection.alpn_protocol();

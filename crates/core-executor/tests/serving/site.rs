@@ -3,7 +3,9 @@
 use crate::client::Client;
 use crate::support::{Drops, Gate, until};
 use bytes::Bytes;
-use core_executor::{BoundListener, Cause, Closed, ConnectionInfo, ConnectionMetrics, IoStream, Notice};
+use core_executor::{
+    BoundListener, Cause, ClientGone, Closed, ConnectionInfo, ConnectionMetrics, IoStream, Notice,
+};
 use core_executor::{ExecutorConfig, RunningServer, RuntimeExecutor, ServeOptions, Spawner, serve};
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
@@ -32,6 +34,8 @@ pub(crate) struct Backstage {
     pub(crate) gate: Gate,
     /// Handlers that are gone, answered or not.
     pub(crate) handlers_gone: Drops,
+    /// Clients that were noticed to be gone.
+    pub(crate) noticed: Drops,
     /// Handlers that have begun.
     pub(crate) begun: Drops,
     spawner: Spawner,
@@ -107,6 +111,7 @@ impl Site {
             permits: Arc::new(Semaphore::new(0)),
             gate: Gate::default(),
             handlers_gone: Drops::default(),
+            noticed: Drops::default(),
             begun: Drops::default(),
             spawner: executor.spawner(),
         };
@@ -168,6 +173,16 @@ async fn answer(stage: Backstage, request: Request<Incoming>) -> Result<Response
             text("slow")
         }
         "/never" => pending().await,
+        "/gone" => {
+            let client = request.extensions().get::<ClientGone>().unwrap().clone();
+            let noticed = stage.noticed.guard();
+            let waiting = async move {
+                client.gone().await;
+                drop(noticed);
+            };
+            stage.spawner.post(waiting).unwrap();
+            pending().await
+        }
         "/block" => {
             stage.gate.block();
             text("blocked")

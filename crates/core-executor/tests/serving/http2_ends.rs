@@ -1,0 +1,91 @@
+//! How HTTP/2 connections end when the server does: answers are given, nobody is waited for in vain.
+
+use crate::client::Client;
+use crate::http2::{H2Client, PREFACE, SETTINGS, whole};
+use crate::site::Site;
+use crate::support::{in_time, soon, until};
+use core_executor::CloseReason;
+use std::time::Duration;
+use tokio::time::Instant;
+
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_drain_gives_the_answers_under_way_and_says_goaway() {
+    let site = Site::open();
+    let mut client = H2Client::connect(&site).await;
+    let (slow, _) = client.ask("/slow", false).await;
+    until("the handler runs", || site.stage.begun.count() == 1);
+    site.server.begin_drain();
+    site.stage.permits.add_permits(1);
+    let drained = site.server.drained(far()).await;
+    assert_eq!((drained.answered, drained.cut), (1, 0));
+    assert_eq!(whole(soon("an answer", slow).await.unwrap()).await, b"slow");
+    let addr = client.addr;
+    assert!(client.ended().await.is_ok(), "GOAWAY without an error");
+    assert_eq!(site.heard.closed(addr).reason, CloseReason::ServerStop);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn idle_connections_do_not_delay_a_stop() {
+    in_time(Duration::from_millis(250), async || {
+        let site = Site::open();
+        let mut polite = H2Client::connect(&site).await;
+        assert_eq!(polite.text("/hello").await, "hello");
+        // One that never answers the ping behind GOAWAY, one without SETTINGS, one with half a preface.
+        let mut rude = Vec::new();
+        for bytes in [&[PREFACE, SETTINGS].concat()[..], PREFACE, &PREFACE[..20]] {
+            let mut client: Client = site.client().await;
+            client.send(bytes).await;
+            rude.push(client);
+        }
+        until("all arrived", || site.server.connections() == 4);
+        let begin = Instant::now();
+        let drained = site.server.drained(far()).await;
+        let took = begin.elapsed();
+        assert_eq!((drained.answered, drained.cut), (0, 0));
+        for client in &rude {
+            assert_eq!(site.heard.closed(client.addr()).reason, CloseReason::ServerStop);
+        }
+        took
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_not_answered_at_the_deadline_is_cut_and_counted() {
+    let site = Site::open();
+    let mut client = H2Client::connect(&site).await;
+    let (_never, _) = client.ask("/never", false).await;
+    // Much more than its window has room for, and it is not read.
+    let (big, _) = client.ask("/big", false).await;
+    let _unread = soon("an answer", big).await.unwrap();
+    until("both handlers ran", || site.stage.begun.count() == 2);
+    let drained = site
+        .server
+        .drained(Instant::now() + Duration::from_millis(200))
+        .await;
+    assert_eq!((drained.answered, drained.cut), (0, 2));
+    assert_eq!(site.heard.closed(client.addr).reason, CloseReason::Cut);
+    until("the handlers are gone", || site.stage.handlers_gone.count() == 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_request_that_comes_while_the_goaway_is_under_way_is_answered() {
+    let site = Site::open();
+    let mut client = H2Client::connect(&site).await;
+    let (slow, _) = client.ask("/slow", false).await;
+    until("the handler runs", || site.stage.begun.count() == 1);
+    site.server.begin_drain();
+    // Sent before the client can have read the GOAWAY.
+    let (hello, _) = client.ask("/hello", false).await;
+    let hello = soon("an answer or a refusal", hello).await;
+    if let Ok(answer) = hello {
+        assert_eq!(whole(answer).await, b"hello");
+    }
+    site.stage.permits.add_permits(1);
+    assert_eq!(whole(soon("an answer", slow).await.unwrap()).await, b"slow");
+    assert_eq!(site.server.drained(far()).await.cut, 0);
+}
