@@ -76,6 +76,13 @@ impl StaticFiles {
     /// tower-http does not look at: a download that goes on would get the end of something else.
     async fn without_stale_range(&self, mut request: Request) -> Request {
         let headers = request.headers_mut();
+        // RFC 9110 §14.2: a unit that is not known is as good as none.
+        let unit = headers
+            .get(header::RANGE)
+            .and_then(|range| range.as_bytes().get(..6));
+        if unit.is_some_and(|unit| !unit.eq_ignore_ascii_case(b"bytes=")) {
+            headers.remove(header::RANGE);
+        }
         let (Some(wanted), true) = (
             headers.remove(header::IF_RANGE),
             headers.contains_key(header::RANGE),
