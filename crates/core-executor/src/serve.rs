@@ -19,7 +19,7 @@ use tower_service::Service;
 /// Serves `service` on `listener` until the returned server is drained or dropped.
 ///
 /// HTTP/1.0 and HTTP/1.1 with keep-alive, pipelining and upgrades; HTTP/2 by ALPN and by prior knowledge. Every request
-/// carries a [`ConnectionInfo`] in its extensions.
+/// carries a [`ConnectionInfo`](crate::ConnectionInfo) in its extensions.
 ///
 /// # Errors
 /// [`ExecutorError::Stopping`] when the executor takes no new task.
