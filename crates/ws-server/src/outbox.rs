@@ -82,7 +82,9 @@ impl Outbox {
             self.hand_over(&mut state)
         };
         drop(state);
-        wake_for(waker, sent)
+        let woke = waker.is_some();
+        wake(waker);
+        Sent { woke, ..sent }
     }
 
     /// Puts a short message to those that are written together at the end of the wake-up which holds everything. Returns
@@ -385,12 +387,6 @@ impl Outbox {
         }
         true
     }
-}
-
-fn wake_for(waker: Option<Waker>, mut sent: Sent) -> Sent {
-    sent.woke = waker.is_some();
-    wake(waker);
-    sent
 }
 
 fn wake(waker: Option<Waker>) {
