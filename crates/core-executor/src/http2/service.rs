@@ -78,10 +78,11 @@ where
 pin_project! {
     /// One answer in the making.
     pub(super) struct Http2Future<F> {
+        // First, because it is dropped first: a handler must know that its client left when it is let go of.
+        fate: Option<Fate>,
         #[pin]
         inner: F,
         stalls: Stalls,
-        fate: Option<Fate>,
     }
 }
 

@@ -260,6 +260,18 @@ async fn who_waits_for_the_client_of_a_stream_hears_of_its_reset() {
     assert_eq!(client.text("/hello").await, "hello");
 }
 
+/// Whoever runs a handler elsewhere lets it go on for this reason alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_handler_knows_of_the_reset_before_it_is_dropped() {
+    let site = Site::open();
+    let mut client = H2Client::connect(&site).await;
+    let (_answer, mut stream) = client.ask("/knowing", true).await;
+    until("the handler runs", || site.stage.begun.count() == 1);
+    stream.send_reset(Reason::CANCEL);
+    until("the handler is gone", || site.stage.handlers_gone.count() == 1);
+    assert_eq!(site.stage.noticed.count(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_goes_takes_its_handlers_along() {
     let site = Site::open();

@@ -1,7 +1,7 @@
 //! A tiny site on an executor of its own, and a state listener that keeps what it hears.
 
 use crate::client::Client;
-use crate::support::{Drops, Gate, until};
+use crate::support::{DropGuard, Drops, Gate, until};
 use bytes::Bytes;
 use core_executor::{
     BoundListener, Cause, ClientGone, Closed, ConnectionInfo, ConnectionMetrics, IoStream, Notice,
@@ -173,6 +173,13 @@ async fn answer(stage: Backstage, request: Request<Incoming>) -> Result<Response
             text("slow")
         }
         "/never" => pending().await,
+        "/knowing" => {
+            let _knowing = Knowing {
+                client: request.extensions().get::<ClientGone>().unwrap().clone(),
+                noticed: Some(stage.noticed.guard()),
+            };
+            pending().await
+        }
         "/gone" => {
             let client = request.extensions().get::<ClientGone>().unwrap().clone();
             let noticed = stage.noticed.guard();
@@ -213,6 +220,22 @@ async fn answer(stage: Backstage, request: Request<Incoming>) -> Result<Response
         "/upgrade-lost" => status(StatusCode::SWITCHING_PROTOCOLS),
         _ => status(StatusCode::NOT_FOUND),
     })
+}
+
+/// Counts a handler that is dropped when its client is known to have left; any other is never counted.
+struct Knowing {
+    client: ClientGone,
+    noticed: Option<DropGuard>,
+}
+
+impl Drop for Knowing {
+    fn drop(&mut self) {
+        if let Some(noticed) = self.noticed.take()
+            && !self.client.is_gone()
+        {
+            noticed.disarm();
+        }
+    }
 }
 
 fn full(bytes: impl Into<Bytes>) -> Body {

@@ -54,6 +54,13 @@ impl Drops {
 
 pub(crate) struct DropGuard(Arc<AtomicUsize>);
 
+impl DropGuard {
+    /// Counts nothing any more.
+    pub(crate) fn disarm(mut self) {
+        self.0 = Arc::default();
+    }
+}
+
 impl Drop for DropGuard {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
