@@ -411,7 +411,7 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
     Statement {
         says: "by default nobody is informed",
-        shown_by: &["crates/core-executor/src/connection.rs::without_a_listener_the_guard_is_a_null_pointer"],
+        shown_by: &["crates/core-executor/src/connection_guard.rs::without_a_listener_the_guard_is_a_null_pointer"],
         improved: None,
     },
     Statement {
@@ -421,13 +421,13 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
     Statement {
         says: "one argument by const reference, nothing returned",
-        shown_by: &["crates/core-executor/src/connection.rs::exactly_one_last_word_however_it_ends"],
+        shown_by: &["crates/core-executor/src/connection_guard.rs::exactly_one_last_word_however_it_ends"],
         improved: None,
     },
     Statement {
         says: "state_changed is noexcept",
         shown_by: &[
-            "crates/core-executor/src/connection.rs::a_listener_that_panics_is_counted_and_hears_the_rest",
+            "crates/core-executor/src/connection_guard.rs::a_listener_that_panics_is_counted_and_hears_the_rest",
         ],
         improved: Some("The method is `noexcept`."),
     },
@@ -491,7 +491,7 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     Statement {
         says: "accepted comes before closed or upgraded",
         shown_by: &[
-            "crates/core-executor/src/connection.rs::exactly_one_last_word_however_it_ends",
+            "crates/core-executor/src/connection_guard.rs::exactly_one_last_word_however_it_ends",
             "crates/core-executor/tests/serving/ends.rs::the_client_resets",
         ],
         improved: None,
@@ -535,19 +535,19 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
     Statement {
         says: "thread safety is the user's task",
-        shown_by: &["crates/core-executor/src/connection.rs::exactly_one_last_word_however_it_ends"],
+        shown_by: &["crates/core-executor/src/connection_guard.rs::exactly_one_last_word_however_it_ends"],
         improved: Some("Thread safety of the listener is the user's task."),
     },
     Statement {
         says: "a listener costs what it does",
         shown_by: &[
-            "crates/core-executor/src/connection.rs::a_listener_that_panics_is_counted_and_hears_the_rest",
+            "crates/core-executor/src/connection_guard.rs::a_listener_that_panics_is_counted_and_hears_the_rest",
         ],
         improved: Some("A listener costs what it does; make it quick."),
     },
     Statement {
         says: "the noop listener costs nothing",
-        shown_by: &["crates/core-executor/src/connection.rs::without_a_listener_the_guard_is_a_null_pointer"],
+        shown_by: &["crates/core-executor/src/connection_guard.rs::without_a_listener_the_guard_is_a_null_pointer"],
         improved: Some("`noop_listener_t` costs nothing, the code is eliminated."),
     },
 ];

@@ -1,5 +1,7 @@
 //! Requests that two readers could understand in two ways: each gets the answer the RFCs ask for, and nothing hidden
 //! in one is ever taken for another. Every row is sent in one piece, in two, and byte by byte.
+//!
+//! Long because it is one table: each form stands beside its source and its answer.
 
 use axum::Router;
 use axum::body::to_bytes;

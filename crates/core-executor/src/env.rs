@@ -281,9 +281,9 @@ fn check_known(path: &Path, line: usize, key: &str) -> Result<(), EnvError> {
         return Ok(());
     }
     let nearest = known_names()
-        .map(|Known(name)| (strsim::jaro_winkler(name, key), name))
+        .map(|Known(name)| (strsim::normalized_damerau_levenshtein(name, key), name))
         .max_by(|left, right| left.0.total_cmp(&right.0))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .filter(|(likeness, _)| *likeness > 0.6)
         .map(|(_, name)| name);
     Err(EnvError::Unknown {
         path: path.to_path_buf(),
