@@ -411,7 +411,9 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
     Statement {
         says: "by default nobody is informed",
-        shown_by: &["crates/core-executor/src/connection_guard.rs::without_a_listener_the_guard_is_a_null_pointer"],
+        shown_by: &[
+            "crates/core-executor/src/connection_guard.rs::without_a_listener_the_guard_is_a_null_pointer",
+        ],
         improved: None,
     },
     Statement {
@@ -547,7 +549,9 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
     Statement {
         says: "the noop listener costs nothing",
-        shown_by: &["crates/core-executor/src/connection_guard.rs::without_a_listener_the_guard_is_a_null_pointer"],
+        shown_by: &[
+            "crates/core-executor/src/connection_guard.rs::without_a_listener_the_guard_is_a_null_pointer",
+        ],
         improved: Some("`noop_listener_t` costs nothing, the code is eliminated."),
     },
 ];

@@ -183,7 +183,7 @@ fn outbox_policy_and_messages() {
 fn outbox_bytes() {
     let mut lab = lab(&[("WEBSOCKET_OUTBOX_BYTES", "1000")]);
     let mut client = Client::connect(lab.ws(), "/");
-    client.send(r#"{"type":"burst","payload":{"n":200,"size":900}}"#);
+    client.send(r#"{"type":"burst","payload":{"n":20000,"size":900}}"#);
     let line = lab.wait_for_line(|line| line.contains("ws_close"));
     assert!(line.contains("by=slow"), "{line}");
 }
