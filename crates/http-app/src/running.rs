@@ -195,6 +195,12 @@ impl RunningApp {
         self.server.connections()
     }
 
+    /// Requests whose answer has not been handed to the kernel to its last byte, or is not counted yet: a client may
+    /// have read it already. Those that are left when the drain begins are counted by [`Drained::answered`].
+    pub fn requests_in_flight(&self) -> u64 {
+        self.server.requests_in_flight()
+    }
+
     /// A handle that asks this application to stop.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
