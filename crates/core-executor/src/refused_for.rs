@@ -23,9 +23,10 @@ pub enum RefusedFor {
     WriteStall,
     /// `head_size`: more than [`max_head_size`](crate::ConnectionLimits::max_head_size).
     HeadSize,
-    /// `headers`: more than [`max_headers`](crate::ConnectionLimits::max_headers).
+    /// `headers`: more than [`max_headers`](crate::ConnectionLimits::max_headers); on HTTP/2, where the connection goes on,
+    /// each such request.
     HeaderCount,
-    /// `malformed`: not HTTP, or a version or coding of it that is not spoken here.
+    /// `malformed`: not HTTP, or a version or coding of it that is not spoken here; on HTTP/2 also a flood.
     Malformed,
     /// `pipelined`: not refused, but not read for a while, which is counted once for a connection, at
     /// [`max_pipelined_requests`](crate::ConnectionLimits::max_pipelined_requests).

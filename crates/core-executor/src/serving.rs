@@ -95,6 +95,7 @@ impl Server {
                     shared: &self.shared,
                     traffic: &traffic,
                     limits: self.rules.limits(),
+                    metrics: &self.metrics,
                     spawner: self.spawner,
                     requesting,
                 };

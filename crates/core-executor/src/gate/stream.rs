@@ -42,6 +42,7 @@ impl Rules {
             idle: self.limits.keep_alive,
             write_stall: self.limits.write_stall_timeout,
             head: self.bounds.head,
+            headers: self.bounds.headers,
         }
     }
 

@@ -63,8 +63,9 @@ pin_project! {
     /// The body as hyper takes it. Hyper holds one piece until the peer has room for some of it, so a body that is not
     /// asked for the next one waits for its peer.
     pub(super) struct PacedBody<B> {
+        // Without one there is nothing to send.
         #[pin]
-        inner: B,
+        inner: Option<B>,
         rest: Bytes,
         stalls: Stalls,
         waiting: Option<Arc<Waiting>>,
@@ -73,8 +74,9 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> PacedBody<B> {
-    pub(super) fn new(inner: B, stalls: Stalls, mut fate: Option<Fate>) -> Self {
-        if let Some(fate) = fate.as_mut().filter(|_| inner.is_end_stream()) {
+    pub(super) fn new(inner: Option<B>, stalls: Stalls, mut fate: Option<Fate>) -> Self {
+        let is_over = inner.as_ref().is_none_or(Body::is_end_stream);
+        if let Some(fate) = fate.as_mut().filter(|_| is_over) {
             fate.is_over();
         }
         Self {
@@ -100,7 +102,11 @@ impl<B: Body<Data = Bytes>> Body for PacedBody<B> {
             waiting.0.store(0, Ordering::Relaxed);
         }
         if this.rest.is_empty() {
-            match ready!(this.inner.as_mut().poll_frame(cx)) {
+            let next = match this.inner.as_mut().as_pin_mut() {
+                Some(inner) => ready!(inner.poll_frame(cx)),
+                None => None,
+            };
+            match next {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => *this.rest = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
@@ -116,7 +122,12 @@ impl<B: Body<Data = Bytes>> Body for PacedBody<B> {
         let piece = this.rest.split_to(this.rest.len().min(PIECE));
         let waiting = this.waiting.get_or_insert_with(|| this.stalls.remember());
         waiting.0.store(this.stalls.now(), Ordering::Relaxed);
-        let is_last = this.rest.is_empty() && this.inner.is_end_stream();
+        let is_last = this.rest.is_empty()
+            && this
+                .inner
+                .as_ref()
+                .as_pin_ref()
+                .is_none_or(|inner| inner.is_end_stream());
         if let Some(fate) = this.fate.as_mut().filter(|_| is_last) {
             fate.is_over();
         }
@@ -124,11 +135,15 @@ impl<B: Body<Data = Bytes>> Body for PacedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (inner, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let inner = self
+            .inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let rest = self.rest.len() as u64;
         let mut hint = SizeHint::new();
         hint.set_lower(inner.lower() + rest);
         if let Some(upper) = inner.upper() {
@@ -147,7 +162,7 @@ mod tests {
     async fn pieces_add_up_and_a_body_that_is_not_asked_waits() {
         let stalls = Stalls::new();
         let whole = Bytes::from(vec![7; 2 * PIECE + 1]);
-        let mut body = PacedBody::new(Full::new(whole.clone()), stalls.clone(), None);
+        let mut body = PacedBody::new(Some(Full::new(whole.clone())), stalls.clone(), None);
         assert_eq!(body.size_hint().exact(), Some(whole.len() as u64));
         let mut lengths = Vec::new();
         for left in [PIECE + 1, 1, 0] {

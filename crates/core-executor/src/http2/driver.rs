@@ -10,7 +10,7 @@ use crate::running_server::Shared;
 use crate::stream_cell::StreamCell;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
-use crate::{CloseReason, Spawner};
+use crate::{CloseReason, ConnectionMetrics, RefusedFor, Spawner};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -59,6 +59,8 @@ pub(crate) struct Http2Limits {
     pub(crate) write_stall: Duration,
     /// Bytes of a request's fields, counted as RFC 9113 §6.5.2 says.
     pub(crate) head: usize,
+    /// Fields of a request.
+    pub(crate) headers: usize,
 }
 
 /// Serves one HTTP/2 connection.
@@ -66,6 +68,7 @@ pub(crate) struct Http2<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) traffic: &'a Arc<Traffic>,
     pub(crate) limits: Http2Limits,
+    pub(crate) metrics: &'a ConnectionMetrics,
     pub(crate) spawner: Spawner,
     /// Kept while requests may come.
     pub(crate) requesting: TaskTrackerToken,
@@ -86,6 +89,23 @@ impl Http2<'_> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let (metrics, traffic) = (self.metrics, self.traffic);
+        let outcome = self.drive(stream, early, service).await;
+        if let Outcome::Ended(reason) = outcome
+            && let Some(limit) = limit_behind(reason, traffic)
+        {
+            metrics.count_refused(limit);
+        }
+        outcome
+    }
+
+    async fn drive<S, B>(self, stream: StreamCell, early: Bytes, service: TrackedService<S>) -> Outcome
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let (streams, stalls, fates) = (
             Streams::new(self.spawner.clone()),
             Stalls::new(),
@@ -97,6 +117,8 @@ impl Http2<'_> {
             inner: service,
             stalls: stalls.clone(),
             fates: fates.clone(),
+            most_headers: self.limits.headers,
+            metrics: self.metrics.clone(),
         };
         let builder = builder(streams.clone(), &self.limits);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
@@ -127,6 +149,18 @@ impl Http2<'_> {
             () = self.shared.cut.cancelled() => watch.stopped(),
             outcome = poll_fn(|cx| watch.poll(cx, connection.as_mut())) => outcome,
         }
+    }
+}
+
+/// Which limit ended a connection; nothing when none did.
+fn limit_behind(reason: CloseReason, traffic: &Traffic) -> Option<RefusedFor> {
+    match reason {
+        CloseReason::Idle if traffic.bytes_in() == 0 => Some(RefusedFor::FirstByteTimeout),
+        CloseReason::Idle => Some(RefusedFor::Idle),
+        CloseReason::HeadTimeout => Some(RefusedFor::HeadTimeout),
+        CloseReason::WriteStalled => Some(RefusedFor::WriteStall),
+        CloseReason::BadRequest => Some(RefusedFor::Malformed),
+        _ => None,
     }
 }
 
@@ -287,6 +321,7 @@ impl Watch<'_> {
             idle,
             write_stall,
             head: _,
+            headers: _,
         } = self.limits;
         let after = |since: Instant, limit: Duration, due| (!limit.is_zero()).then(|| (since + limit, due));
         let stalled = self.blocked.map(|(since, _)| since);

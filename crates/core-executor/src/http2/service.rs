@@ -1,10 +1,10 @@
 //! The server's service as one HTTP/2 connection calls it.
 
 use super::body::{PacedBody, Stalls};
-use crate::ClientGone;
 use crate::departure::Departure;
+use crate::{ClientGone, ConnectionMetrics, RefusedFor};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -46,6 +46,9 @@ pub(super) struct Http2Service<S> {
     pub(super) inner: S,
     pub(super) stalls: Stalls,
     pub(super) fates: Fates,
+    /// Fields that a request may have.
+    pub(super) most_headers: usize,
+    pub(super) metrics: ConnectionMetrics,
 }
 
 impl<S, B> Service<Request<Incoming>> for Http2Service<S>
@@ -59,11 +62,16 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let departure = Arc::<Departure>::default();
-        request
-            .extensions_mut()
-            .insert(ClientGone::new(departure.clone()));
+        let inner = if request.headers().len() > self.most_headers {
+            self.metrics.count_refused(RefusedFor::HeaderCount);
+            None
+        } else {
+            let extensions = request.extensions_mut();
+            extensions.insert(ClientGone::new(departure.clone()));
+            Some(self.inner.call(request))
+        };
         Http2Future {
-            inner: self.inner.call(request),
+            inner,
             stalls: self.stalls.clone(),
             fate: Some(Fate {
                 fates: self.fates.clone(),
@@ -80,8 +88,9 @@ pin_project! {
     pub(super) struct Http2Future<F> {
         // First, because it is dropped first: a handler must know that its client left when it is let go of.
         fate: Option<Fate>,
+        // Without one the request has too many fields.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         stalls: Stalls,
     }
 }
@@ -125,9 +134,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match ready!(this.inner.poll(cx)) {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let response = match this.inner.as_pin_mut() {
+            None => too_many_fields(),
+            Some(inner) => match ready!(inner.poll(cx)) {
+                Ok(response) => response.map(Some),
+                Err(never) => match never {},
+            },
         };
         let mut fate = this.fate.take();
         if let Some(fate) = &mut fate {
@@ -136,4 +148,11 @@ where
         let stalls = this.stalls.clone();
         Poll::Ready(Ok(response.map(|body| PacedBody::new(body, stalls, fate))))
     }
+}
+
+/// The peer may ask for something else on its other streams (RFC 6585 §5).
+fn too_many_fields<B>() -> Response<Option<B>> {
+    let mut response = Response::new(None);
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
 }

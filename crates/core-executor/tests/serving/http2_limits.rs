@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::http2::{H2Client, PREFACE, SETTINGS, whole};
 use crate::site::Site;
 use crate::support::{soon, until};
-use core_executor::{CloseReason, ConnectionLimits};
+use core_executor::{CloseReason, ConnectionLimits, RefusedFor};
 use h2::Reason;
 use http::{HeaderValue, Request};
 use std::time::{Duration, Instant};
@@ -47,6 +47,7 @@ async fn a_preface_that_does_not_come_to_its_end() {
         assert!(SECOND <= took && took < 2 * SECOND, "{length}: {took:?}");
         assert_eq!(site.heard.closed(client.addr()).reason, CloseReason::HeadTimeout);
     }
+    assert_eq!(site.metrics.refused(RefusedFor::HeadTimeout), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -69,6 +70,7 @@ async fn an_idle_connection_gets_goaway_at_its_limit() {
     let took = end_of(&mut silent).await;
     assert!(SECOND <= took && took < 3 * SECOND, "{took:?}");
     assert_eq!(site.heard.closed(silent.addr()).reason, CloseReason::Idle);
+    assert_eq!(site.metrics.refused(RefusedFor::Idle), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -114,6 +116,7 @@ async fn a_client_that_does_not_read_its_socket_is_reset_at_the_limit() {
     let took = begin.elapsed();
     assert_eq!(closed.reason, CloseReason::WriteStalled);
     assert!(SECOND <= took && took < 3 * SECOND, "{took:?}");
+    assert_eq!(site.metrics.refused(RefusedFor::WriteStall), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -129,6 +132,30 @@ async fn fields_past_the_limit_get_431_and_leave_the_connection() {
     let (answer, _) = client.requests.send_request(request, true).unwrap();
     assert_eq!(soon("an answer", answer).await.unwrap().status(), 431);
     assert_eq!(client.text("/hello").await, "hello");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn more_fields_than_allowed_get_431_and_no_handler() {
+    let site = site(|limits| limits.max_headers = 8);
+    let mut client = H2Client::connect(&site).await;
+    let (other, _) = client.ask("/slow", false).await;
+    until("the other request is under way", || site.stage.begun.count() == 1);
+    for (fields, status) in [(8, 200), (9, 431), (200, 431), (8, 200)] {
+        let mut request = Request::get("http://localhost/hello").body(()).unwrap();
+        for _ in 0..fields {
+            request
+                .headers_mut()
+                .append("x-many", HeaderValue::from_static("1"));
+        }
+        client.requests = client.requests.clone().ready().await.unwrap();
+        let (answer, _) = client.requests.send_request(request, true).unwrap();
+        let answer = soon("an answer", answer).await.unwrap();
+        assert_eq!(answer.status(), status, "{fields} fields");
+    }
+    assert_eq!(site.stage.begun.count(), 3, "handlers that have begun");
+    assert_eq!(site.metrics.refused(RefusedFor::HeaderCount), 2);
+    site.stage.permits.add_permits(1);
+    assert_eq!(whole(soon("an answer", other).await.unwrap()).await, b"slow");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -153,6 +180,7 @@ async fn rapid_reset() {
     end_of(&mut client).await;
     assert_eq!(site.heard.closed(client.addr()).reason, CloseReason::BadRequest);
     assert!(site.stage.begun.count() <= 1000, "{}", site.stage.begun.count());
+    assert_eq!(site.metrics.refused(RefusedFor::Malformed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -221,5 +249,6 @@ async fn floods_and_faults_end_the_connection() {
             "{what}"
         );
     }
+    assert_eq!(site.metrics.refused(RefusedFor::Malformed), 7);
     assert_eq!(site.idle_client().await.text("/hello").await, "hello");
 }
