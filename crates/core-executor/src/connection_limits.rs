@@ -17,7 +17,7 @@ pub struct ConnectionLimits {
     /// connection is closed. Default 10 s (`SERVER_HEAD_TIMEOUT`).
     pub head_timeout: Duration,
     /// How long no byte may come of a body that is waited for; then the answer is 408 and the connection is closed.
-    /// Default 30 s (`SERVER_BODY_STALL_TIMEOUT`).
+    /// Default 30 s (`SERVER_BODY_STALL_TIMEOUT`). HTTP/1 only: a stalled body on a stream of HTTP/2 is not ended by it.
     pub body_stall_timeout: Duration,
     /// How long a connection may stay without a request after an answer; then it is closed. Default 20 s
     /// (`SERVER_SESSION_TIMEOUT_SEC`).
