@@ -2,12 +2,16 @@
 
 mod tree;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tree::code::{Strings, has_word, shipped, without_comments};
 use tree::{CRATES, files, members, read, root, rust_files, shown, sources, text};
 
 const LONGEST_FILE: usize = 400;
+
+/// Every feature of the workspace. Each adds something and takes nothing away: `--all-features` is the whole of it.
+const FEATURES: [&str; 2] = ["ws-server/client", "ws-server/fuzzing"];
 
 /// Fails with one line per breach, so that all of them can be mended in one go.
 fn none(what: &str, breaches: &[String]) {
@@ -162,6 +166,33 @@ fn every_member_takes_the_rules_of_the_root() {
         }
     }
     none("members that go their own way", &breaches);
+}
+
+#[test]
+fn features_only_add() {
+    let members = members();
+    let declared: BTreeSet<_> = members
+        .iter()
+        .flat_map(|package| {
+            let features = package["features"].as_object().expect("metadata lists features");
+            let name = text(package, "name");
+            features.keys().map(move |feature| format!("{name}/{feature}"))
+        })
+        .collect();
+    let known = BTreeSet::from(FEATURES.map(str::to_owned));
+    assert_eq!(declared, known, "a new feature is a decision: it must only add");
+    let (mut mentions, mut taken) = (0, Vec::new());
+    for path in own_rust_files() {
+        for (line, number) in without_comments(&read(&path), Strings::Blank).lines().zip(1..) {
+            mentions += usize::from(line.contains("feature = "));
+            if line.contains("not(feature") || (line.contains("cfg_attr(feature") && line.contains("path ="))
+            {
+                taken.push(format!("{}:{number}", shown(&path)));
+            }
+        }
+    }
+    assert!(mentions > 0, "the search finds no feature at all");
+    none("code that a feature takes away", &taken);
 }
 
 /// A value of `[workspace.package]` in the root manifest.

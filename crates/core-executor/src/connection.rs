@@ -146,7 +146,7 @@ pub enum CloseReason {
 }
 
 /// The one listener of a server, shared by its connections.
-#[cfg_attr(feature = "bench-without-guard", expect(dead_code, reason = "nobody is told"))]
+#[cfg_attr(bench_without_guard, expect(dead_code, reason = "nobody is told"))]
 #[derive(Clone)]
 pub(crate) struct SharedListener {
     pub(crate) listener: Arc<dyn ConnectionStateListener>,
@@ -154,7 +154,7 @@ pub(crate) struct SharedListener {
     pub(crate) server: &'static str,
 }
 
-#[cfg_attr(feature = "bench-without-guard", expect(dead_code, reason = "nobody is told"))]
+#[cfg_attr(bench_without_guard, expect(dead_code, reason = "nobody is told"))]
 impl SharedListener {
     pub(crate) fn tell(&self, notice: &Notice) {
         if catch_unwind(AssertUnwindSafe(|| self.listener.state_changed(notice))).is_err() {
@@ -165,7 +165,7 @@ impl SharedListener {
 }
 
 /// Where the guard reads the traffic of its connection when it says the last word.
-#[cfg_attr(feature = "bench-without-guard", expect(dead_code, reason = "nobody asks"))]
+#[cfg_attr(bench_without_guard, expect(dead_code, reason = "nobody asks"))]
 pub(crate) trait ConnectionCounts: Send + Sync {
     /// Bytes in, bytes out, requests.
     fn counts(&self) -> (u64, u64, u64);

@@ -52,7 +52,7 @@ mod accept;
 mod admitted;
 mod connection;
 mod connection_budget;
-#[cfg_attr(feature = "bench-without-guard", path = "no_guard.rs")]
+#[cfg_attr(bench_without_guard, path = "no_guard.rs")]
 mod connection_guard;
 mod connection_limits;
 mod connection_metrics;
