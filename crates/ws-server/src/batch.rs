@@ -93,6 +93,7 @@ impl Held {
         }
     }
 
+    #[inline(never)]
     fn write_some(&mut self, budget: usize) {
         HAS_LISTED.set(false);
         let mut listed = LISTED.take();

@@ -117,7 +117,8 @@ impl Decoder {
             return Ok((input.len(), None));
         }
         let outcome = match self.short_message(input) {
-            Some(message) => message.map(|(used, message)| (used, Some(Event::Message(message)))),
+            Some(Ok((used, message))) => return Ok((used, Some(Event::Message(message)))),
+            Some(Err(violation)) => Err(violation),
             None => self.advance(input),
         };
         if matches!(outcome, Err(_) | Ok((_, Some(Event::Close(_))))) {

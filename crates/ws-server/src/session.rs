@@ -202,7 +202,7 @@ impl Session {
 
     /// Sends a framed message under a policy of its own.
     pub fn send_with(&self, message: Encoded, policy: OutboxPolicy) -> SendOutcome {
-        self.send_one(Offer::Own(message), policy)
+        self.send_one(Offer::Framed(&message), policy)
     }
 
     fn send_body(&self, kind: Kind, body: &[u8]) -> SendOutcome {
@@ -223,9 +223,10 @@ impl Session {
 
     /// One of many sends of the same message; the caller settles the account.
     pub(crate) fn offer(&self, message: &Encoded, policy: OutboxPolicy, account: &mut Account) -> Sent {
-        self.pass_on(Offer::Shared(message), policy, account)
+        self.pass_on(Offer::Framed(message), policy, account)
     }
 
+    #[inline]
     fn pass_on(&self, message: Offer<'_>, policy: OutboxPolicy, account: &mut Account) -> Sent {
         let limits = &self.0.hub.config().outbox;
         let sent = self.0.outbox.send(message, policy, limits, batch::hold());

@@ -12,14 +12,12 @@ use crate::encoded::Encoded;
 const ON_STACK: usize = 120;
 
 /// A message that is framed, or copied, no earlier than it must be.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Offer<'a> {
     /// The body of a message to one session.
     Body(Data, &'a [u8]),
-    /// A framed message.
-    Own(Encoded),
-    /// A framed message that others get too.
-    Shared(&'a Encoded),
+    /// A framed message, which others may get too.
+    Framed(&'a Encoded),
 }
 
 impl Offer<'_> {
@@ -27,8 +25,7 @@ impl Offer<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Body(_, body) => data_frame_len(body.len()),
-            Self::Own(message) => message.len(),
-            Self::Shared(message) => message.len(),
+            Self::Framed(message) => message.len(),
         }
     }
 
@@ -36,8 +33,7 @@ impl Offer<'_> {
     pub(super) fn into_encoded(self) -> Encoded {
         match self {
             Self::Body(data, body) => Encoded::framed(data, body),
-            Self::Own(message) => message,
-            Self::Shared(message) => message.clone(),
+            Self::Framed(message) => message.clone(),
         }
     }
 
@@ -45,8 +41,7 @@ impl Offer<'_> {
     pub(crate) fn append_to(&self, frames: &mut Vec<u8>) {
         match self {
             Self::Body(data, body) => append_data_frame(*data, body, frames),
-            Self::Own(message) => frames.extend_from_slice(message.frame()),
-            Self::Shared(message) => frames.extend_from_slice(message.frame()),
+            Self::Framed(message) => frames.extend_from_slice(message.frame()),
         }
     }
 
@@ -54,8 +49,7 @@ impl Offer<'_> {
     pub(super) fn try_write(&self, socket: &OwnedWriteHalf) -> io::Result<usize> {
         let (data, body) = match self {
             Self::Body(data, body) => (*data, *body),
-            Self::Own(message) => return socket.try_write(message.frame()),
-            Self::Shared(message) => return socket.try_write(message.frame()),
+            Self::Framed(message) => return socket.try_write(message.frame()),
         };
         let mut space = [0; MAX_DATA_HEADER + ON_STACK];
         let header = write_data_header(data, body.len(), &mut space);

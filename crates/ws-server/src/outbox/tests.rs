@@ -36,7 +36,7 @@ fn take_texts(outbox: &Outbox, room: Load) -> Vec<String> {
 }
 
 fn send(outbox: &Outbox, text: &str, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
-    outbox.send(Offer::Own(Encoded::text(text)), policy, limits, Hold::Never)
+    outbox.send(Offer::Framed(&Encoded::text(text)), policy, limits, Hold::Never)
 }
 
 #[test]
@@ -264,7 +264,7 @@ proptest! {
                     continue;
                 }
             };
-            lost += outbox.send(Offer::Own(Encoded::binary(vec![0; *size])), policy, &limits, Hold::Never).lost;
+            lost += outbox.send(Offer::Framed(&Encoded::binary(vec![0; *size])), policy, &limits, Hold::Never).lost;
         }
         let undelivered = outbox.end();
         prop_assert!(undelivered <= 5);
