@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional, duplex};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -37,11 +37,15 @@ impl H2Client {
         Self::over(stream, addr).await
     }
 
+    /// Between the client and the socket runs a pipe that reads to the server's end: what the client of `h2` left
+    /// unread when it went would be answered with a reset, and end the connection with an error at times.
     pub(crate) async fn over(
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         addr: SocketAddr,
     ) -> Self {
-        let (requests, connection) = soon("a handshake", h2::client::handshake(stream)).await.unwrap();
+        let (near, mut far) = duplex(64 * 1024);
+        tokio::spawn(async move { copy_bidirectional(&mut far, &mut stream).await });
+        let (requests, connection) = soon("a handshake", h2::client::handshake(near)).await.unwrap();
         Self {
             requests,
             addr,
