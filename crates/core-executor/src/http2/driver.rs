@@ -275,6 +275,10 @@ impl Watch<'_> {
     }
 
     fn over(&self, over: hyper::Result<()>) -> Outcome {
+        if over.is_ok() {
+            // It has written its last byte in this turn.
+            self.traffic.flushed();
+        }
         match (self.farewell, over) {
             (Some(Farewell::Idle(_)), Ok(())) => Outcome::Ended(CloseReason::Idle),
             (farewell, over) => {

@@ -20,6 +20,24 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A SETTINGS frame that changes nothing.
 pub(crate) const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The next frame's type, flags and payload.
+pub(crate) async fn next_frame(client: &mut Client) -> (u8, u8, Vec<u8>) {
+    let head = client.raw(9).await;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    (head[3], head[4], client.raw(length as usize).await)
+}
+
+/// The fields of a GET (RFC 7541 §6.1 and §6.2.2, static table).
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    let length = u8::try_from(path.len()).unwrap();
+    [&[0x82, 0x86, 0x04, length], path.as_bytes(), &[0x01, 1], b"t"].concat()
+}
+
 /// A client of one connection.
 pub(crate) struct H2Client {
     pub(crate) requests: SendRequest<Bytes>,

@@ -1,7 +1,7 @@
 //! How HTTP/2 connections end when the server does: answers are given, nobody is waited for in vain.
 
 use crate::client::Client;
-use crate::http2::{H2Client, PREFACE, SETTINGS, whole};
+use crate::http2::{H2Client, PREFACE, SETTINGS, frame, get, next_frame, whole};
 use crate::site::Site;
 use crate::support::{in_time, soon, until};
 use core_executor::CloseReason;
@@ -94,4 +94,28 @@ async fn a_request_that_comes_while_the_goaway_is_under_way_is_answered() {
     site.stage.permits.add_permits(1);
     assert_eq!(whole(soon("an answer", slow).await.unwrap()).await, b"slow");
     assert_eq!(site.server.drained(far()).await.cut, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_that_is_the_last_thing_to_do_counts() {
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    let site = Site::open();
+    let mut client = site.client().await;
+    let slow = frame(1, 5, 1, &get("/slow"));
+    client.send([PREFACE, SETTINGS, &slow].concat()).await;
+    until("the handler runs", || site.stage.begun.count() == 1);
+    site.server.begin_drain();
+    // Behind the answer to the ping comes the GOAWAY that names the last stream (RFC 9113 §6.8).
+    let mut goaways = 0;
+    while goaways < 2 {
+        match next_frame(&mut client).await {
+            (PING, 0, payload) => client.send(frame(PING, 1, 0, &payload)).await,
+            (GOAWAY, ..) => goaways += 1,
+            _ => {}
+        }
+    }
+    site.stage.permits.add_permits(1);
+    let drained = site.server.drained(far()).await;
+    assert_eq!((drained.answered, drained.cut), (1, 0));
 }

@@ -1,7 +1,7 @@
 //! What holds a connection of HTTP/2 open is bounded, and what floods it ends it.
 
 use crate::client::Client;
-use crate::http2::{H2Client, PREFACE, SETTINGS, whole};
+use crate::http2::{H2Client, PREFACE, SETTINGS, frame, get, whole};
 use crate::site::Site;
 use crate::support::{soon, until};
 use core_executor::{CloseReason, ConnectionLimits, RefusedFor};
@@ -19,14 +19,8 @@ fn site(change: impl FnOnce(&mut ConnectionLimits)) -> Site {
 }
 
 /// A frame: type, flags, stream and payload (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// The fields of `GET /hello` (RFC 7541 §6.1 and §6.2.2, static table).
 fn get_hello() -> Vec<u8> {
-    [&[0x82, 0x86, 0x04, 6], &b"/hello"[..], &[0x01, 1], b"t"].concat()
+    get("/hello")
 }
 
 /// Waits for the end, however it comes, and says when it came.
