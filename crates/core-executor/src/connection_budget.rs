@@ -12,7 +12,7 @@ const RESERVED: u64 = 64;
 /// How many connections all servers of an executor may have together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BudgetConfig {
-    /// Connections at once; further ones get 503. `Some(0)` = off. Default `None`: the descriptors the process may
+    /// Connections at once; further ones get 503, under TLS a reset, as an answer would cost a handshake. `Some(0)` = off. Default `None`: the descriptors the process may
     /// have (the soft `RLIMIT_NOFILE` at the start) less 64, or half of them where that is more. Setting
     /// `SERVER_MAX_CONNECTIONS`.
     pub max_connections: Option<usize>,

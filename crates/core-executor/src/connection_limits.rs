@@ -17,7 +17,7 @@ pub struct ConnectionLimits {
     /// connection is closed. Default 10 s (`SERVER_HEAD_TIMEOUT`).
     pub head_timeout: Duration,
     /// How long no byte may come of a body that is waited for; then the answer is 408 and the connection is closed.
-    /// Default 30 s (`SERVER_BODY_STALL_TIMEOUT`). HTTP/1 only: a stalled body on a stream of HTTP/2 is not ended by it.
+    /// Default 30 s (`SERVER_BODY_STALL_TIMEOUT`). On HTTP/2 the other streams go on.
     pub body_stall_timeout: Duration,
     /// How long a connection may stay without a request after an answer; then it is closed. Default 20 s
     /// (`SERVER_SESSION_TIMEOUT_SEC`).
@@ -26,10 +26,10 @@ pub struct ConnectionLimits {
     /// (`SERVER_WRITE_STALL_TIMEOUT`).
     pub write_stall_timeout: Duration,
     /// Bytes of a request's head, and of its trailer section; past it the answer is 431 (414 within the request line)
-    /// and the connection is closed. Default 16384, at most 1 MiB, also when off (`SERVER_MAX_HEAD_SIZE`).
+    /// and the connection is closed, on HTTP/2 only the stream. Default 16384, at most 1 MiB, also when off (`SERVER_MAX_HEAD_SIZE`).
     pub max_head_size: usize,
-    /// Header fields of a request; past it the answer is 431 and the connection is closed, on HTTP/2 only the stream. Default 64, at most 4096,
-    /// also when off (`SERVER_MAX_HEADERS`).
+    /// Header fields of a request; past it the answer is 431 and the connection is closed, on HTTP/2 only the stream.
+    /// Default 64, at most 4096, also when off (`SERVER_MAX_HEADERS`).
     pub max_headers: usize,
     /// Requests that may be read and not yet answered; a connection with so many is not read further until one is.
     /// Default 16 (`SERVER_MAX_PIPELINED_REQUESTS`).

@@ -4,9 +4,11 @@ mod body;
 mod clock;
 mod driver;
 mod fault;
+mod patience;
 mod service;
 mod streams;
 mod wire;
 
 pub(crate) use driver::{Http2, Http2Limits};
 pub(crate) use fault::reason_of;
+pub(crate) use patience::Patience;

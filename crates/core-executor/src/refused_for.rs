@@ -15,13 +15,15 @@ pub enum RefusedFor {
     FirstByteTimeout,
     /// `head_timeout`: a head took longer than [`head_timeout`](crate::ConnectionLimits::head_timeout).
     HeadTimeout,
-    /// `body_stall`: a body stopped for [`body_stall_timeout`](crate::ConnectionLimits::body_stall_timeout).
+    /// `body_stall`: a body stopped for [`body_stall_timeout`](crate::ConnectionLimits::body_stall_timeout); on HTTP/2, where
+    /// the connection goes on, each such request.
     BodyStall,
     /// `idle`: no next request came for [`keep_alive`](crate::ConnectionLimits::keep_alive).
     Idle,
     /// `write_stall`: nothing was taken for [`write_stall_timeout`](crate::ConnectionLimits::write_stall_timeout).
     WriteStall,
-    /// `head_size`: more than [`max_head_size`](crate::ConnectionLimits::max_head_size).
+    /// `head_size`: more than [`max_head_size`](crate::ConnectionLimits::max_head_size); on HTTP/2, where the connection goes
+    /// on, each such request of up to twice the limit.
     HeadSize,
     /// `headers`: more than [`max_headers`](crate::ConnectionLimits::max_headers); on HTTP/2, where the connection goes on,
     /// each such request.

@@ -6,11 +6,10 @@ use crate::gate::Rules;
 use crate::refusal::Refusals;
 use crate::running_server::Shared;
 use crate::serving::Server;
-use crate::{Arrival, BoundListener, ExecutorError, RunningServer, ServeOptions, Spawner};
+use crate::{Arrival, BoundListener, ExecutorError, RequestBody, RunningServer, ServeOptions, Spawner};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ pub fn serve<S, B>(
     spawner: &Spawner,
 ) -> Result<RunningServer, ExecutorError>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -11,11 +11,10 @@ use crate::tls::Secured;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
 use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo, ConnectionMetrics};
-use crate::{ConnectionPermit, IoStream, Spawner, TlsFacts, TlsIdentity, TrustedProxies};
+use crate::{ConnectionPermit, IoStream, RequestBody, Spawner, TlsFacts, TlsIdentity, TrustedProxies};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -50,7 +49,7 @@ impl Server {
         permit: Option<ConnectionPermit>,
         service: S,
     ) where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -115,7 +114,7 @@ impl Server {
         traffic: &Arc<Traffic>,
     ) -> Outcome
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -160,7 +159,7 @@ impl Server {
     /// Serves until the connection is over, the drain leaves nothing to do, or the deadline cuts it.
     async fn drive<S, B>(&self, mut attended: Attended<'_, Http1Connection<S>>, traffic: &Traffic) -> Outcome
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

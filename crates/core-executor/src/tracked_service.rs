@@ -2,7 +2,7 @@
 
 use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
-use crate::{ConnectionId, TlsFacts, TrustedProxies};
+use crate::{ConnectionId, RequestBody, TlsFacts, TrustedProxies};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
@@ -71,16 +71,32 @@ impl<S> TrackedService<S> {
     }
 }
 
+/// As HTTP/1 calls it.
 impl<S, B> hyper::service::Service<Request<Incoming>> for TrackedService<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body<Data = Bytes>,
 {
     type Response = Response<TrackedBody<B>>;
     type Error = Infallible;
-    type Future = TrackedFuture<Ready<S, Request<Incoming>>>;
+    type Future = TrackedFuture<Ready<S, Request<RequestBody>>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        hyper::service::Service::call(self, request.map(RequestBody::new))
+    }
+}
+
+/// As HTTP/2 calls it, whose bodies keep a limit of their own.
+impl<S, B> hyper::service::Service<Request<RequestBody>> for TrackedService<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<TrackedBody<B>>;
+    type Error = Infallible;
+    type Future = TrackedFuture<Ready<S, Request<RequestBody>>>;
+
+    fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         let lease = RequestLease::new(self.traffic.clone());
         // On HTTP/2 a client may leave a request alone, and not the connection: then it is known already who tells.
         request
@@ -97,7 +113,7 @@ where
 }
 
 /// The host of an absolute target counts, whatever the header says (RFC 9112 §3.2.2).
-fn with_host_of_target(mut request: Request<Incoming>) -> Request<Incoming> {
+fn with_host_of_target(mut request: Request<RequestBody>) -> Request<RequestBody> {
     if let Some(authority) = request.uri().authority()
         && request.method() != Method::CONNECT
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -117,7 +133,7 @@ enum Switch {
 }
 
 impl Switch {
-    fn asked_by(request: &mut Request<Incoming>) -> Self {
+    fn asked_by(request: &mut Request<RequestBody>) -> Self {
         if request.extensions().get::<OnUpgrade>().is_none() {
             return Self::None;
         }

@@ -9,7 +9,6 @@ use core_executor::{BoundListener, ClientGone, CloseReason, RunningServer, Runti
 use core_executor::{Cause, Notice, ServeOptions, serve};
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -51,7 +50,7 @@ impl Scene {
         let (permits, begun, over) = (Arc::new(Semaphore::new(0)), Drops::default(), Drops::default());
         let (tell, told) = mpsc::channel();
         let stage = (permits.clone(), begun.clone(), over.clone(), executor.spawner());
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |request: Request<core_executor::RequestBody>| {
             let ((permits, begun, over, spawner), tell) = (stage.clone(), tell.clone());
             let client = request.extensions().get::<ClientGone>().unwrap().clone();
             let watching = async move {

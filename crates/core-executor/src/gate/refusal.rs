@@ -103,13 +103,20 @@ impl Refusal {
         format!(r#"{{"message":"{}"}}"#, self.message)
     }
 
-    /// The answer for hyper to write.
+    /// The answer that ends its connection, for hyper to write.
     pub(crate) fn response(&self) -> Response<Bytes> {
+        let mut response = self.answer();
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        response
+    }
+
+    /// The answer that ends nothing but its stream.
+    pub(crate) fn answer(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(self.body()));
         *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
         response
     }
 

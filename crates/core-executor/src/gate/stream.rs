@@ -41,6 +41,7 @@ impl Rules {
             preface: self.limits.head_timeout,
             idle: self.limits.keep_alive,
             write_stall: self.limits.write_stall_timeout,
+            body_stall: self.limits.body_stall_timeout,
             head: self.bounds.head,
             headers: self.bounds.headers,
         }

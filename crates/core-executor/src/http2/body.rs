@@ -63,7 +63,7 @@ pin_project! {
     /// The body as hyper takes it. Hyper holds one piece until the peer has room for some of it, so a body that is not
     /// asked for the next one waits for its peer.
     pub(super) struct PacedBody<B> {
-        // Without one there is nothing to send.
+        // Without one there are only the bytes of `rest`.
         #[pin]
         inner: Option<B>,
         rest: Bytes,
@@ -74,14 +74,26 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> PacedBody<B> {
-    pub(super) fn new(inner: Option<B>, stalls: Stalls, mut fate: Option<Fate>) -> Self {
-        let is_over = inner.as_ref().is_none_or(Body::is_end_stream);
-        if let Some(fate) = fate.as_mut().filter(|_| is_over) {
+    pub(super) fn new(inner: B, stalls: Stalls, mut fate: Option<Fate>) -> Self {
+        if let Some(fate) = fate.as_mut().filter(|_| inner.is_end_stream()) {
             fate.is_over();
         }
         Self {
-            inner,
+            inner: Some(inner),
             rest: Bytes::new(),
+            stalls,
+            waiting: None,
+            fate,
+        }
+    }
+}
+
+impl<B> PacedBody<B> {
+    /// These bytes and nothing else.
+    pub(super) fn of_bytes(rest: Bytes, stalls: Stalls, fate: Option<Fate>) -> Self {
+        Self {
+            inner: None,
+            rest,
             stalls,
             waiting: None,
             fate,
@@ -162,7 +174,7 @@ mod tests {
     async fn pieces_add_up_and_a_body_that_is_not_asked_waits() {
         let stalls = Stalls::new();
         let whole = Bytes::from(vec![7; 2 * PIECE + 1]);
-        let mut body = PacedBody::new(Some(Full::new(whole.clone())), stalls.clone(), None);
+        let mut body = PacedBody::new(Full::new(whole.clone()), stalls.clone(), None);
         assert_eq!(body.size_hint().exact(), Some(whole.len() as u64));
         let mut lengths = Vec::new();
         for left in [PIECE + 1, 1, 0] {

@@ -10,7 +10,7 @@ use crate::running_server::Shared;
 use crate::stream_cell::StreamCell;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
-use crate::{CloseReason, ConnectionMetrics, RefusedFor, Spawner};
+use crate::{CloseReason, ConnectionMetrics, RefusedFor, RequestBody, Spawner};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -57,6 +57,8 @@ pub(crate) struct Http2Limits {
     pub(crate) idle: Duration,
     /// Without the peer taking anything of what it is owed.
     pub(crate) write_stall: Duration,
+    /// Without a byte of a body that is waited for.
+    pub(crate) body_stall: Duration,
     /// Bytes of a request's fields, counted as RFC 9113 §6.5.2 says.
     pub(crate) head: usize,
     /// Fields of a request.
@@ -84,7 +86,7 @@ impl Http2<'_> {
         service: TrackedService<S>,
     ) -> Outcome
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -101,7 +103,7 @@ impl Http2<'_> {
 
     async fn drive<S, B>(self, stream: StreamCell, early: Bytes, service: TrackedService<S>) -> Outcome
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -118,6 +120,8 @@ impl Http2<'_> {
             stalls: stalls.clone(),
             fates: fates.clone(),
             most_headers: self.limits.headers,
+            most_head: self.limits.head,
+            body_stall: self.limits.body_stall,
             metrics: self.metrics.clone(),
         };
         let builder = builder(streams.clone(), &self.limits);
@@ -171,7 +175,7 @@ fn builder(streams: Streams, limits: &Http2Limits) -> http2::Builder<Streams> {
         .max_concurrent_streams(MOST_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .max_header_list_size(most_decoded(limits.head))
         .max_send_buf_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(LOCAL_RESETS)
@@ -179,6 +183,12 @@ fn builder(streams: Streams, limits: &Http2Limits) -> http2::Builder<Streams> {
         .keep_alive_timeout(PONG)
         .enable_connect_protocol();
     builder
+}
+
+/// Bytes of fields that are decoded at all. Past that the answer is 431 as well, and nobody hears of it; so it is more
+/// than a request may have, which is a lower limit than the announced one (RFC 9113 §6.5.2).
+fn most_decoded(head: usize) -> u32 {
+    u32::try_from(head.saturating_mul(2)).unwrap_or(u32::MAX)
 }
 
 /// A connection that hyper drives.
@@ -324,6 +334,7 @@ impl Watch<'_> {
             preface,
             idle,
             write_stall,
+            body_stall: _,
             head: _,
             headers: _,
         } = self.limits;

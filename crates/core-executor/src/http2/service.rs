@@ -1,10 +1,12 @@
 //! The server's service as one HTTP/2 connection calls it.
 
 use super::body::{PacedBody, Stalls};
+use super::patience::{Patience, Stall};
 use crate::departure::Departure;
-use crate::{ClientGone, ConnectionMetrics, RefusedFor};
+use crate::gate::Refusal;
+use crate::{ClientGone, ConnectionMetrics, RequestBody};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -13,7 +15,8 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// Requests that may come to nothing before the peer has to let one be answered for each that does not.
 const ABANDONED: u64 = 200;
@@ -48,12 +51,62 @@ pub(super) struct Http2Service<S> {
     pub(super) fates: Fates,
     /// Fields that a request may have.
     pub(super) most_headers: usize,
+    /// Bytes of them, counted as RFC 9113 §6.5.2 says.
+    pub(super) most_head: usize,
+    /// How long a body may stop coming; 0 means off.
+    pub(super) body_stall: Duration,
     pub(super) metrics: ConnectionMetrics,
+}
+
+impl<S> Http2Service<S> {
+    /// Why a request is not served at all.
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Refusal> {
+        if request.headers().len() > self.most_headers {
+            Some(Refusal::too_many_fields())
+        } else if field_section_size(request) > self.most_head {
+            Some(Refusal::head_too_long())
+        } else {
+            None
+        }
+    }
+
+    /// The body with its limit, and where it says that it has stopped coming.
+    fn with_limit(&self, body: Incoming) -> (RequestBody, Option<Arc<Stall>>) {
+        if self.body_stall.is_zero() || body.is_end_stream() {
+            return (RequestBody::new(body), None);
+        }
+        let stall = Arc::<Stall>::default();
+        let patience = Patience::new(self.body_stall, stall.clone());
+        (RequestBody::with_patience(body, patience), Some(stall))
+    }
+}
+
+/// The size of a request's fields, those that begin with a colon included (RFC 9113 §6.5.2).
+fn field_section_size<B>(request: &Request<B>) -> usize {
+    let size = |name: &str, length: usize| name.len() + length + 32;
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let pseudo = [
+        Some((":method", request.method().as_str().len())),
+        uri.scheme_str().map(|scheme| (":scheme", scheme.len())),
+        uri.authority()
+            .map(|authority| (":authority", authority.as_str().len())),
+        Some((":path", path)),
+    ];
+    let pseudo = pseudo
+        .into_iter()
+        .flatten()
+        .map(|(name, length)| size(name, length));
+    let fields = request
+        .headers()
+        .iter()
+        .map(|(name, value)| size(name.as_str(), value.len()));
+    pseudo.chain(fields).sum()
 }
 
 impl<S, B> Service<Request<Incoming>> for Http2Service<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes>,
 {
     type Response = Response<PacedBody<B>>;
@@ -62,16 +115,20 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let departure = Arc::<Departure>::default();
-        let inner = if request.headers().len() > self.most_headers {
-            self.metrics.count_refused(RefusedFor::HeaderCount);
-            None
-        } else {
+        let refusal = self.refusal(&request);
+        let (mut inner, mut stall) = (None, None);
+        if refusal.is_none() {
             let extensions = request.extensions_mut();
             extensions.insert(ClientGone::new(departure.clone()));
-            Some(self.inner.call(request))
-        };
+            let (head, body) = request.into_parts();
+            let (body, reported) = self.with_limit(body);
+            (inner, stall) = (Some(self.inner.call(Request::from_parts(head, body))), reported);
+        }
         Http2Future {
             inner,
+            refusal,
+            stall,
+            metrics: self.metrics.clone(),
             stalls: self.stalls.clone(),
             fate: Some(Fate {
                 fates: self.fates.clone(),
@@ -88,9 +145,13 @@ pin_project! {
     pub(super) struct Http2Future<F> {
         // First, because it is dropped first: a handler must know that its client left when it is let go of.
         fate: Option<Fate>,
-        // Without one the request has too many fields.
+        // Without one the request is not served.
         #[pin]
         inner: Option<F>,
+        refusal: Option<Refusal>,
+        // Only where there is a body that may stop coming.
+        stall: Option<Arc<Stall>>,
+        metrics: ConnectionMetrics,
         stalls: Stalls,
     }
 }
@@ -133,26 +194,35 @@ where
     type Output = Result<Response<PacedBody<B>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = match this.inner.as_pin_mut() {
-            None => too_many_fields(),
-            Some(inner) => match ready!(inner.poll(cx)) {
-                Ok(response) => response.map(Some),
-                Err(never) => match never {},
-            },
-        };
-        let mut fate = this.fate.take();
-        if let Some(fate) = &mut fate {
-            fate.is_answered = true;
+        let mut this = self.project();
+        let answer = this.inner.as_mut().as_pin_mut().map(|inner| inner.poll(cx));
+        // Looked at after the service had its turn: it may have read its body to the limit.
+        if this.stall.as_ref().is_some_and(|stall| stall.has_come(cx)) {
+            *this.refusal = Some(Refusal::stalled_body());
         }
-        let stalls = this.stalls.clone();
-        Poll::Ready(Ok(response.map(|body| PacedBody::new(body, stalls, fate))))
+        let (stalls, refusal) = (this.stalls.clone(), this.refusal.take());
+        let answered = |mut fate: Option<Fate>| {
+            if let Some(fate) = &mut fate {
+                fate.is_answered = true;
+            }
+            fate
+        };
+        if let Some(refusal) = refusal {
+            // The peer may ask for something else on its other streams (RFC 6585 §5).
+            this.metrics.count_refused(refusal.counted);
+            this.inner.set(None);
+            let fate = answered(this.fate.take());
+            return Poll::Ready(Ok(refusal
+                .answer()
+                .map(|bytes| PacedBody::of_bytes(bytes, stalls, fate))));
+        }
+        match answer {
+            Some(Poll::Ready(Ok(response))) => {
+                let fate = answered(this.fate.take());
+                Poll::Ready(Ok(response.map(|body| PacedBody::new(body, stalls, fate))))
+            }
+            Some(Poll::Ready(Err(never))) => match never {},
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
     }
-}
-
-/// The peer may ask for something else on its other streams (RFC 6585 §5).
-fn too_many_fields<B>() -> Response<Option<B>> {
-    let mut response = Response::new(None);
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    response
 }

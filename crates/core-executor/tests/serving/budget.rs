@@ -1,17 +1,17 @@
 //! The budget of connections: shared by the servers of an executor, kept by upgraded ones, told in one last word; and
 //! whose address counts behind a proxy.
 
+use crate::certificates::{Authority, Secure};
 use crate::client::Client;
 use crate::site::Heard;
 use crate::support::{soon, until};
 use bytes::Bytes;
 use core_executor::{
     BoundListener, BudgetConfig, Cause, CloseReason, ConnectionInfo, ConnectionMetrics, ExecutorConfig,
-    IoStream, LimitReached, RunningServer, RuntimeExecutor, ServeOptions, serve,
+    IoStream, LimitReached, RunningServer, RuntimeExecutor, ServeOptions, TlsIdentity, serve,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn pair_with(
 
 /// Says who asks; `/upgrade` echoes one byte until the peer leaves.
 async fn answer(
-    mut request: Request<Incoming>,
+    mut request: Request<core_executor::RequestBody>,
     spawner: core_executor::Spawner,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let info = request.extensions().get::<ConnectionInfo>().unwrap().clone();
@@ -275,6 +275,33 @@ async fn a_place_taken_by_hand_counts_with_the_others() {
     drop(stream);
     assert_eq!(theirs.read(&mut [0; 1]).await.unwrap(), 0);
     is_served(&mut Client::connect(pair.one.local_addr()).await).await;
+}
+
+/// An answer would cost a handshake, which whoever opens connections in any number would have us pay.
+#[tokio::test]
+async fn under_tls_a_connection_past_the_limit_is_reset_and_has_its_last_word() {
+    let authority = Authority::new();
+    let tls = ConnectionMetrics::new("tls");
+    let identity = TlsIdentity::load(&authority.issue("server").config(), &tls).unwrap();
+    let heard = Heard::default();
+    let pair = pair_with(1, 0, "", |options| {
+        let listener = Arc::new(heard.listener());
+        options
+            .tls(Some(identity))
+            .metrics(tls.clone())
+            .state_listener(Some(listener))
+    });
+    let to = pair.other.local_addr();
+    let mut held = Secure::connect(to, authority.client()).await.unwrap();
+    assert_eq!(held.text("/").await.unwrap(), held.addr.to_string());
+    let mut refused = Client::connect(to).await;
+    let end = soon("the end", refused.stream.read(&mut [0])).await;
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    let closed = heard.closed(refused.addr());
+    assert_eq!(closed.reason, CloseReason::LimitRefused);
+    assert_eq!((closed.bytes_in, closed.bytes_out, closed.requests), (0, 0, 0));
+    assert_eq!(tls.refused(LimitReached::Total), 1);
+    assert_eq!(held.text("/").await.unwrap(), held.addr.to_string());
 }
 
 /// Reset instead of answered: many that neither read nor leave cannot hold more than a bounded number of sockets here.

@@ -126,6 +126,109 @@ async fn fields_past_the_limit_get_431_and_leave_the_connection() {
     let (answer, _) = client.requests.send_request(request, true).unwrap();
     assert_eq!(soon("an answer", answer).await.unwrap().status(), 431);
     assert_eq!(client.text("/hello").await, "hello");
+    assert_eq!(site.metrics.refused(RefusedFor::HeadSize), 1);
+    // What comes with a length of its own, in names, values and 32 bytes each (RFC 9113 §6.5.2).
+    let others = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "localhost"),
+        (":path", "/hello"),
+    ];
+    let others: usize = others
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 32)
+        .sum();
+    let room = 4096 - others - "x-large".len() - 32;
+    for (length, status) in [(room, 200), (room + 1, 431), (9000, 431)] {
+        let large = HeaderValue::from_bytes(&vec![b'x'; length]).unwrap();
+        let request = Request::get("http://localhost/hello").header("x-large", large);
+        client.requests = client.requests.clone().ready().await.unwrap();
+        let request = request.body(()).unwrap();
+        let (answer, _) = client.requests.send_request(request, true).unwrap();
+        assert_eq!(
+            soon("an answer", answer).await.unwrap().status(),
+            status,
+            "{length}"
+        );
+    }
+    assert_eq!(site.stage.begun.count(), 2, "handlers that have begun");
+    assert_eq!(
+        site.metrics.refused(RefusedFor::HeadSize),
+        2,
+        "h2 alone sees the last one"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_body_that_stops_gets_408_and_leaves_the_other_streams() {
+    let limit = Duration::from_millis(300);
+    let site = site(|limits| limits.body_stall_timeout = limit);
+    let mut client = H2Client::connect(&site).await;
+    let (other, _) = client.ask("/slow", false).await;
+    until("the other request is under way", || site.stage.begun.count() == 1);
+    for (round, begun) in (1..).zip([&b""[..], b"half"]) {
+        let (answer, mut body) = client.ask("/echo", true).await;
+        if !begun.is_empty() {
+            body.send_data(begun.into(), false).unwrap();
+        }
+        let begin = Instant::now();
+        let answer = soon("an answer", answer).await.unwrap();
+        let took = begin.elapsed();
+        assert!(
+            limit <= took + Duration::from_millis(20) && took < limit + SECOND,
+            "{took:?}"
+        );
+        assert_eq!(answer.status(), 408);
+        assert_eq!(
+            String::from_utf8(whole(answer).await).unwrap(),
+            r#"{"message":"request body not received in time"}"#
+        );
+        until("the handler is gone", || {
+            site.stage.handlers_gone.count() == round
+        });
+        // Nothing more of the body is wanted (RFC 9113 §8.1).
+        let reset = std::future::poll_fn(|cx| body.poll_reset(cx));
+        let reset = soon("a reset of the stream", reset).await.unwrap();
+        assert_eq!(reset, Reason::NO_ERROR);
+        assert_eq!(site.metrics.refused(RefusedFor::BodyStall), round as u64);
+    }
+    site.stage.permits.add_permits(1);
+    assert_eq!(whole(soon("an answer", other).await.unwrap()).await, b"slow");
+    assert_eq!(
+        site.heard.closed(client.leave().await).reason,
+        CloseReason::Finished
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_body_that_goes_on_or_is_not_waited_for_may_take_any_time() {
+    let limit = Duration::from_millis(300);
+    let site = site(|limits| limits.body_stall_timeout = limit);
+    let mut client = H2Client::connect(&site).await;
+    // Its handler does not read its body.
+    let (unread, _body) = client.ask("/slow", true).await;
+    let (echo, mut body) = client.ask("/echo", true).await;
+    for _ in 0..8 {
+        tokio::time::sleep(limit / 4).await;
+        body.send_data("x".into(), false).unwrap();
+    }
+    body.send_data("".into(), true).unwrap();
+    assert_eq!(whole(soon("an answer", echo).await.unwrap()).await, b"xxxxxxxx");
+    site.stage.permits.add_permits(1);
+    assert_eq!(soon("an answer", unread).await.unwrap().status(), 200);
+    assert_eq!(site.metrics.refused(RefusedFor::BodyStall), 0);
+}
+
+/// The limit is off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn without_a_limit_a_body_may_stop() {
+    let site = site(|limits| limits.body_stall_timeout = Duration::ZERO);
+    let mut client = H2Client::connect(&site).await;
+    let (echo, mut body) = client.ask("/echo", true).await;
+    body.send_data("a".into(), false).unwrap();
+    tokio::time::sleep(SECOND / 2).await;
+    body.send_data("b".into(), true).unwrap();
+    assert_eq!(whole(soon("an answer", echo).await.unwrap()).await, b"ab");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

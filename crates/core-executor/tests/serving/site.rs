@@ -11,7 +11,6 @@ use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::SocketAddr;
@@ -153,7 +152,10 @@ impl Site {
     }
 }
 
-async fn answer(stage: Backstage, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    stage: Backstage,
+    request: Request<core_executor::RequestBody>,
+) -> Result<Response<Body>, Infallible> {
     drop(stage.begun.guard());
     let _gone = stage.handlers_gone.guard();
     let permit = async || stage.permits.acquire().await.unwrap().forget();
@@ -269,7 +271,7 @@ fn broken() -> Body {
 }
 
 /// Answers 101 and then says back what it hears, until the peer closes.
-fn upgrade(stage: &Backstage, request: Request<Incoming>) -> Response<Body> {
+fn upgrade(stage: &Backstage, request: Request<core_executor::RequestBody>) -> Response<Body> {
     let session = async move {
         let Ok(upgraded) = hyper::upgrade::on(request).await else {
             return;
