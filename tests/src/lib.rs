@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod descriptors;
 pub mod example;
 pub mod http;
+pub mod http2;
 pub mod observe;
 pub mod raw;
 pub mod ws;

@@ -27,6 +27,10 @@ use crate::ticket::Ticket;
 /// | `Ignore` | goes on as if nothing had happened | tells nothing |
 /// | `Grace(d)` | goes on, and is dropped unless it returns within `d` | tells it |
 ///
+/// A client leaves a request when its connection is gone or, on HTTP/2, when it resets the request's stream: then the
+/// other requests of the connection go on. It does not come back: another connection, and another stream, is another
+/// request. What a grace waits for is the handler's own return.
+///
 /// All but `Cancel` run the handler, and the layers further in, on a task of its own. At most
 /// [`AppConfig::max_detached_handlers`](crate::AppConfig::max_detached_handlers) of them run at once, a request more
 /// gets 503. The innermost layer wins. A panic is caught, counted and answered with 500 as everywhere.

@@ -3,113 +3,16 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
-use common::{Client, Server, block_on, config, eventually, metric};
-use http_app::{App, AppConfig, Disconnected, OnDisconnect, RequestTimeout};
-use tokio::sync::Semaphore;
-
-const FAR: Duration = Duration::from_secs(60);
-const SOON: Duration = Duration::from_millis(40);
-
-/// What handlers and the test tell each other.
-#[derive(Clone)]
-struct Stage {
-    /// One permit lets one handler return.
-    permits: Arc<Semaphore>,
-    begun: Arc<AtomicUsize>,
-    told: Arc<AtomicUsize>,
-    returned: Arc<AtomicUsize>,
-    dropped: Arc<AtomicUsize>,
-}
-
-impl Stage {
-    fn new() -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(0)),
-            begun: Arc::default(),
-            told: Arc::default(),
-            returned: Arc::default(),
-            dropped: Arc::default(),
-        }
-    }
-
-    /// Begun, told, returned, dropped.
-    fn counts(&self) -> [usize; 4] {
-        [&self.begun, &self.told, &self.returned, &self.dropped].map(|count| count.load(Ordering::SeqCst))
-    }
-}
-
-fn add(count: &AtomicUsize) {
-    count.fetch_add(1, Ordering::SeqCst);
-}
-
-/// Counts a handler that does not come to its end.
-struct Unfinished(Arc<AtomicUsize>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        add(&self.0);
-    }
-}
-
-/// Waits for a permit and hears meanwhile that its client left.
-async fn slow(State(stage): State<Stage>, client: Disconnected) -> &'static str {
-    add(&stage.begun);
-    let mut unfinished = Unfinished(stage.dropped.clone());
-    tokio::select! {
-        () = client.gone() => {
-            add(&stage.told);
-            assert!(client.is_gone());
-            stage.permits.acquire().await.unwrap().forget();
-        }
-        permit = stage.permits.acquire() => permit.unwrap().forget(),
-    }
-    add(&stage.returned);
-    unfinished.0 = Arc::default();
-    "slow"
-}
-
-async fn panics(State(stage): State<Stage>, _: Disconnected) -> &'static str {
-    add(&stage.begun);
-    stage.permits.acquire().await.unwrap().forget();
-    panic!("on purpose")
-}
-
-fn app(config: AppConfig, stage: &Stage) -> App<Stage> {
-    let slow_with = |policy| get(slow).layer(policy);
-    App::with_state(config, stage.clone())
-        .route("/default", get(slow))
-        .route("/cancel", slow_with(OnDisconnect::Cancel))
-        .route("/notify", slow_with(OnDisconnect::Notify))
-        .route("/ignore", slow_with(OnDisconnect::Ignore))
-        .route("/grace", slow_with(OnDisconnect::Grace(FAR)))
-        .route("/short-grace", slow_with(OnDisconnect::Grace(SOON)))
-        .route("/panics", get(panics).layer(OnDisconnect::Notify))
-        .route(
-            "/echo/{text}",
-            get(|Path(text): Path<String>| async { text }).layer(OnDisconnect::Ignore),
-        )
-}
-
-fn patient() -> AppConfig {
-    AppConfig {
-        request_timeout: FAR,
-        ..config()
-    }
-}
-
-fn start() -> (Server, Stage) {
-    let stage = Stage::new();
-    (Server::start(app(patient(), &stage)), stage)
-}
+use common::stage::{SOON, Stage, app, gone, patient, slow, start};
+use common::{Client, Server, block_on, eventually, metric};
+use http_app::{App, AppConfig, OnDisconnect, RequestTimeout};
 
 /// A client whose handler runs, with half a request behind its own.
 fn busy(server: &Server, stage: &Stage, path: &str, behind: &str) -> Client {
@@ -118,13 +21,6 @@ fn busy(server: &Server, stage: &Stage, path: &str, behind: &str) -> Client {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n{behind}"));
     eventually("the handler runs", || stage.counts()[0] > before);
     client
-}
-
-fn gone(server: &Server, policy: &str) -> f64 {
-    metric(
-        &server.app.metrics(),
-        &format!(r#"http_clients_gone_total{{policy="{policy}"}}"#),
-    )
 }
 
 /// With nothing, part of a request and a whole one behind the request.

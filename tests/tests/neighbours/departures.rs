@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use attached_runtime::{App, AppConfig, Disconnected, OnDisconnect, RunningApp, RuntimeExecutor};
 use axum::extract::State;
 use axum::routing::get;
-use workspace_tests::{PATIENCE, http};
+use workspace_tests::{PATIENCE, http, http2};
 
 use crate::measuring::p99;
 use crate::{alone, best_of_three};
@@ -19,7 +19,12 @@ const ROUNDS: u32 = 200;
 /// What waits behind a request: as many bytes of as many of these.
 const NEXT: &str = "GET /next HTTP/1.1\r\nHost: t\r\n\r\n";
 
-type Leave = fn(TcpStream);
+type Ask = fn(SocketAddr, &str, usize) -> TcpStream;
+/// Gives the connection back where it goes on.
+type Leave = fn(TcpStream) -> Option<TcpStream>;
+
+/// The stream of a request over HTTP/2.
+const STREAM: u32 = 1;
 
 /// What the handlers say: that they run, and the moment they knew.
 #[derive(Clone)]
@@ -79,13 +84,13 @@ impl Scene {
 
     /// From leaving to knowing, `behind` bytes waiting behind the request, which was under way for a time that differs
     /// from round to round.
-    fn round(&self, round: u32, behind: usize, leave: Leave) -> Duration {
+    fn round(&self, round: u32, behind: usize, ask: Ask, leave: Leave) -> Duration {
         let path = ["/cancel", "/notify"][round as usize % 2];
         let client = ask(self.app.local_addr(), path, behind);
         self.begun.recv_timeout(PATIENCE).expect("the handler runs");
         thread::sleep(Duration::from_micros(u64::from(round % 10) * 400));
         let left = Instant::now();
-        leave(client);
+        let _goes_on = leave(client);
         let knew = self.knew.recv_timeout(PATIENCE).expect("the handler is told");
         knew.saturating_duration_since(left)
     }
@@ -99,11 +104,36 @@ fn ask(to: SocketAddr, path: &str, behind: usize) -> TcpStream {
     client
 }
 
-fn reset(client: TcpStream) {
+/// Over HTTP/2, with so many bytes of a body behind the request, which its handler does not read.
+fn ask_http2(to: SocketAddr, path: &str, behind: usize) -> TcpStream {
+    let mut client = http::connect(to);
+    let mut bytes = http2::opening();
+    bytes.extend(http2::get(STREAM, path, http2::OPEN));
+    if behind > 0 {
+        bytes.extend(http2::data(STREAM, &vec![b'x'; behind], http2::OPEN));
+    }
+    client.write_all(&bytes).expect("taken");
+    client
+}
+
+fn close(client: TcpStream) -> Option<TcpStream> {
+    drop(client);
+    None
+}
+
+fn reset(client: TcpStream) -> Option<TcpStream> {
     let at_once = Some(Duration::ZERO);
     socket2::SockRef::from(&client)
         .set_linger(at_once)
         .expect("a socket");
+    None
+}
+
+fn reset_stream(mut client: TcpStream) -> Option<TcpStream> {
+    client
+        .write_all(&http2::reset(STREAM, http2::CANCEL))
+        .expect("taken");
+    Some(client)
 }
 
 /// Under both policies in turns: dropped under the one, told under the other.
@@ -111,11 +141,17 @@ fn reset(client: TcpStream) {
 fn a_handler_knows_of_its_clients_departure_within_5_ms() {
     let _alone = alone();
     let scene = Scene::open();
-    let ways: [(_, Leave); 2] = [("close", drop), ("reset", reset)];
-    for (way, leave) in ways {
+    let ways: [(_, Ask, Leave); 5] = [
+        ("close", ask, close),
+        ("reset", ask, reset),
+        ("HTTP/2 reset of the stream", ask_http2, reset_stream),
+        ("HTTP/2 close", ask_http2, close),
+        ("HTTP/2 reset of the connection", ask_http2, reset),
+    ];
+    for (way, ask, leave) in ways {
         for behind in [0, 12, NEXT.len(), 4096] {
             best_of_three(|| {
-                let times = (0..ROUNDS).map(|round| scene.round(round, behind, leave));
+                let times = (0..ROUNDS).map(|round| scene.round(round, behind, ask, leave));
                 let p99 = p99(times.collect());
                 let measured = format!("{way} with {behind} bytes waiting: p99 {p99:?}");
                 eprintln!("{measured}");

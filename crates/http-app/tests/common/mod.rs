@@ -1,6 +1,8 @@
 //! A running application and a client of raw bytes, for every test of this crate.
 #![allow(dead_code, reason = "each test binary uses its share")]
 
+pub(crate) mod stage;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
