@@ -101,18 +101,7 @@ impl Attachment {
     /// # Errors
     /// [`WsError::HandlerPanicked`]: it has been counted; the transport closes the session with 1011.
     pub async fn receive(&self, message: Incoming) -> Result<(), WsError> {
-        self.hub().metrics().messages_in.inc();
-        let mut message = Some(message);
-        let begun = poll_fn(|context| {
-            let message = message.take().expect("it is ready at the first poll");
-            Poll::Ready(Dispatch::begin(&self.session, message, context))
-        });
-        let ended = match begun.await {
-            Ok(Some(handling)) => handling.await,
-            Ok(None) => Ok(()),
-            Err(panicked) => Err(panicked),
-        };
-        ended.map_err(|_| WsError::HandlerPanicked)
+        receive(&self.session, message).await
     }
 
     /// The session ends: it leaves its rooms and `on_close` runs, unless that has happened already.
@@ -128,6 +117,22 @@ impl Attachment {
     fn hub(&self) -> &Hub {
         self.session.hub()
     }
+}
+
+/// Runs the handlers for a message of a session's peer.
+pub(crate) async fn receive(session: &Session, message: Incoming) -> Result<(), WsError> {
+    session.hub().metrics().messages_in.inc();
+    let mut message = Some(message);
+    let begun = poll_fn(|context| {
+        let message = message.take().expect("it is ready at the first poll");
+        Poll::Ready(Dispatch::begin(session, message, context))
+    });
+    let ended = match begun.await {
+        Ok(Some(handling)) => handling.await,
+        Ok(None) => Ok(()),
+        Err(panicked) => Err(panicked),
+    };
+    ended.map_err(|_| WsError::HandlerPanicked)
 }
 
 impl Drop for Attachment {

@@ -173,7 +173,7 @@ fn granted(request: &Request<()>) {
         subprotocols: vec!["chat".to_owned(), "a".to_owned()],
         ..WsConfig::default()
     };
-    let Ok(granted) = handshake::check(request, &config) else {
+    let Ok(granted) = handshake::check(request, &config, true) else {
         return;
     };
     assert_eq!(request.method(), Method::GET);

@@ -15,6 +15,7 @@ use crate::error::SessionError;
 use crate::handshake::{Admission, HandshakeRequest};
 use crate::message::JsonMessage;
 use crate::refusal::Refusal;
+use crate::registry::Outcome;
 use crate::relay::Relay;
 use crate::session::Session;
 
@@ -82,6 +83,9 @@ where
 pub(crate) type Authorize =
     Box<dyn Fn(HandshakeRequest) -> BoxFuture<Result<Admission, Refusal>> + Send + Sync>;
 
+/// Hears how a session ended. Not for users: nothing in it may wait or panic.
+pub(crate) type Ended = fn(&Session, &CloseInfo, Outcome);
+
 /// Everything a user has hung into the server. Fixed from the start on.
 #[derive(Default)]
 pub(crate) struct Handlers {
@@ -93,6 +97,8 @@ pub(crate) struct Handlers {
     pub(crate) typed: Option<Handler<JsonMessage>>,
     pub(crate) authorize: Option<Authorize>,
     pub(crate) relays: Vec<Arc<dyn Relay>>,
+    /// Told how a session ended, before `close`.
+    pub(crate) ended: Option<Ended>,
 }
 
 impl Handlers {

@@ -19,6 +19,7 @@ use tungstenite::handshake::derive_accept_key;
 use crate::config::WsConfig;
 use crate::deflate::{self, Negotiated, is_token};
 use crate::refusal::Refusal;
+use crate::resume;
 use crate::session::Data;
 
 pub(crate) use extended::normalize;
@@ -92,7 +93,9 @@ pub(crate) struct Granted {
 }
 
 /// Checks every rule a client's handshake has to obey, and decides on what it offers.
-pub(crate) fn check<B>(request: &Request<B>, config: &WsConfig) -> Result<Granted, Refusal> {
+///
+/// With `resumable`, the subprotocol of sessions that outlive their connection is spoken too.
+pub(crate) fn check<B>(request: &Request<B>, config: &WsConfig, resumable: bool) -> Result<Granted, Refusal> {
     let accept = match request.method() {
         &Method::CONNECT => extended::check(request).map(|()| None)?,
         _ => check_rules(request).map(Some)?,
@@ -102,13 +105,13 @@ pub(crate) fn check<B>(request: &Request<B>, config: &WsConfig) -> Result<Grante
         .map_err(|_| Refusal::bad_request("Sec-WebSocket-Extensions is malformed"))?;
     Ok(Granted {
         accept,
-        subprotocol: subprotocol(headers, &config.subprotocols)?,
+        subprotocol: subprotocol(headers, &config.subprotocols, resumable)?,
         deflate: offered.filter(|_| config.enable_deflate),
     })
 }
 
 /// The first of the client's subprotocols that we speak (RFC 6455 §4.1 item 10, §4.2.2 item 5).
-fn subprotocol(headers: &HeaderMap, spoken: &[String]) -> Result<Option<String>, Refusal> {
+fn subprotocol(headers: &HeaderMap, spoken: &[String], resumable: bool) -> Result<Option<String>, Refusal> {
     let malformed = Refusal::bad_request("Sec-WebSocket-Protocol is malformed");
     let mut offered = Vec::new();
     for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
@@ -122,7 +125,9 @@ fn subprotocol(headers: &HeaderMap, spoken: &[String]) -> Result<Option<String>,
             offered.push(name);
         }
     }
-    let ours = |name: &&&str| spoken.iter().any(|spoken| spoken == **name);
+    let ours = |name: &&&str| {
+        (resumable && **name == resume::SUBPROTOCOL) || spoken.iter().any(|spoken| spoken == **name)
+    };
     Ok(offered.iter().find(ours).map(|name| (*name).to_owned()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use core_executor::{RunningServer, Spawner};
 
@@ -17,6 +17,7 @@ use crate::metrics::WsMetrics;
 use crate::origin::check_origin;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
+use crate::resume::{ResumeConfig, Resumption, Table, websocket};
 use crate::rooms::Tables;
 use crate::session::Session;
 use crate::tally::Tally;
@@ -38,6 +39,15 @@ struct Inner {
     /// The own listener, to be closed by a wish to stop.
     listener: Mutex<Option<Arc<RunningServer>>>,
     tally: Tally,
+    /// Present when sessions may outlive their transport.
+    resumable: OnceLock<Resumable>,
+}
+
+/// What there is beside a hub whose sessions may outlive their transport.
+struct Resumable {
+    table: Arc<Table>,
+    /// Owns the connections that carry them.
+    carriers: Hub,
 }
 
 #[derive(Clone)]
@@ -48,18 +58,47 @@ struct Running {
 
 impl Hub {
     pub(crate) fn new(config: WsConfig) -> Self {
-        let metrics = WsMetrics::new();
+        Self::with(config, WsMetrics::new(), Arc::new(Clock::new()))
+    }
+
+    fn with(config: WsConfig, metrics: WsMetrics, clock: Arc<Clock>) -> Self {
         let tables = Tables::new(metrics.rooms_active.clone());
         Self(Arc::new(Inner {
             config,
             metrics,
             tables,
-            clock: Arc::new(Clock::new()),
+            clock,
             stopping: AtomicBool::new(false),
             running: RwLock::default(),
             listener: Mutex::default(),
             tally: Tally::default(),
+            resumable: OnceLock::new(),
         }))
+    }
+
+    /// Sessions may outlive their transport from here on. Again has no effect.
+    pub(crate) fn make_resumable(&self, config: ResumeConfig) {
+        let make = || Resumable {
+            table: Arc::new(Table::new(config, self.metrics().resume.clone())),
+            carriers: Self::with(
+                self.config().clone(),
+                self.metrics().of_carriers(),
+                Arc::clone(self.clock()),
+            ),
+        };
+        self.0.resumable.get_or_init(make);
+    }
+
+    /// Where sessions that outlive their transport are opened and found; nothing unless
+    /// [`WsServer::resumable`](crate::WsServer::resumable) was said.
+    pub fn resumption(&self) -> Option<Resumption> {
+        let resumable = self.0.resumable.get()?;
+        Some(Resumption::new(self.clone(), Arc::clone(&resumable.table)))
+    }
+
+    /// The hub of the connections that carry them.
+    pub(crate) fn carriers(&self) -> Option<&Hub> {
+        self.0.resumable.get().map(|resumable| &resumable.carriers)
     }
 
     /// Sessions that are registered.
@@ -120,6 +159,9 @@ impl Hub {
     /// refused). The sessions end with [`RunningWsServer::stop`](crate::RunningWsServer::stop).
     pub fn stop_async(&self) {
         self.0.stopping.store(true, Ordering::SeqCst);
+        if let Some(resumable) = self.0.resumable.get() {
+            resumable.table.stop();
+        }
         let listener = self
             .0
             .listener
@@ -176,6 +218,9 @@ impl Hub {
 
     /// The server runs from here on.
     pub(crate) fn run(&self, handlers: Handlers, spawner: Spawner) {
+        if let Some(carriers) = self.carriers() {
+            carriers.run(websocket::handlers(), spawner.clone());
+        }
         let running = Running {
             handlers: Arc::new(handlers),
             spawner,
@@ -198,6 +243,9 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         self.clock().stop();
+        if let Some(carriers) = self.carriers() {
+            carriers.ended();
+        }
         // Dropped outside of the locks: what callbacks captured may come back here in its own drop.
         drop((running, listener));
     }

@@ -146,6 +146,12 @@ mod writer;
 pub use attachment::{Attachment, Ready};
 pub use codec::Incoming;
 
+mod resume;
+pub use resume::{
+    Binding, Carrier, Delivery, Hello, Next, ResumableSession, ResumeConfig, ResumeError, ResumeId,
+    Resumption, SUBPROTOCOL,
+};
+
 mod close;
 mod error;
 mod metrics;

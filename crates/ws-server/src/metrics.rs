@@ -6,6 +6,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 
 use crate::close::{CloseInfo, ClosedBy, close_code};
 use crate::outbox::{Load, Sent};
+use crate::resume::ResumeMetrics;
 
 /// Why a session failed: every value the label `reason` can have.
 const FAULTS: [&str; 9] = [
@@ -45,6 +46,7 @@ pub struct WsMetrics {
     pub(crate) ping_rtt: Histogram,
     /// Of the own listener.
     pub(crate) connections: ConnectionMetrics,
+    pub(crate) resume: ResumeMetrics,
 }
 
 impl WsMetrics {
@@ -104,6 +106,34 @@ impl WsMetrics {
             )
             .expect("the name is a valid metric name"),
             connections: ConnectionMetrics::new("ws"),
+            resume: ResumeMetrics::new(),
+        }
+    }
+
+    /// The same for connections that carry sessions of others: bytes, pings and faults are counted together with all,
+    /// sessions and messages are not, because they are counted where they belong.
+    pub(crate) fn of_carriers(&self) -> Self {
+        let Self {
+            connections_total,
+            connections_active,
+            messages_in,
+            messages_out,
+            messages_dropped,
+            messages_undelivered,
+            messages_unhandled,
+            closes,
+            ..
+        } = Self::new();
+        Self {
+            connections_total,
+            connections_active,
+            messages_in,
+            messages_out,
+            messages_dropped,
+            messages_undelivered,
+            messages_unhandled,
+            closes,
+            ..self.clone()
         }
     }
 
@@ -130,8 +160,10 @@ impl WsMetrics {
             failures,
             ping_rtt,
             connections,
+            resume,
         } = self.clone();
         connections.register(registry)?;
+        resume.register(registry)?;
         let counters = [
             connections_total,
             messages_in,

@@ -64,6 +64,10 @@ impl Refusal {
         self.status
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.error
+    }
+
     /// The body of the answer, JSON.
     pub fn body(&self) -> String {
         let mut text = &*self.error;

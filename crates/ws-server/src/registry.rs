@@ -34,6 +34,8 @@ pub(crate) struct Ending {
     pub(crate) outcome: Outcome,
     /// Given to `on_error` first.
     pub(crate) error: Option<SessionError>,
+    /// Messages that never reached a transport, beside those in the outbox.
+    pub(crate) undelivered: u64,
 }
 
 impl Ending {
@@ -42,7 +44,13 @@ impl Ending {
             info,
             outcome,
             error: None,
+            undelivered: 0,
         }
+    }
+
+    pub(crate) fn with_undelivered(mut self, messages: u64) -> Self {
+        self.undelivered = messages;
+        self
     }
 
     pub(crate) fn with_error(mut self, error: Option<SessionError>) -> Self {
@@ -108,11 +116,8 @@ impl Hub {
         transport: TransportKind,
         admission: Admission,
     ) -> Result<Attachment, Refusal> {
-        let handlers = self.handlers().ok_or(Refusal::STOPPING)?;
-        let session = Session::new(self, handlers, peer, transport);
-        session.admitted(admission);
-        self.register(&session)?;
-        let attachment = Attachment::new(session.clone());
+        let attachment = self.begin_session(peer, transport, admission)?;
+        let session = attachment.session().clone();
         let Some(open) = &session.handlers().open else {
             return Ok(attachment);
         };
@@ -124,6 +129,20 @@ impl Hub {
             return Err(Refusal::PANICKED);
         }
         Ok(attachment)
+    }
+
+    /// Registers a session; `on_open` is still to run.
+    pub(crate) fn begin_session(
+        &self,
+        peer: Peer,
+        transport: TransportKind,
+        admission: Admission,
+    ) -> Result<Attachment, Refusal> {
+        let handlers = self.handlers().ok_or(Refusal::STOPPING)?;
+        let session = Session::new(self, handlers, peer, transport);
+        session.admitted(admission);
+        self.register(&session)?;
+        Ok(Attachment::new(session))
     }
 
     /// Puts a session into the table and looks for a wish to stop only then: a stop that comes later finds it there.
@@ -148,8 +167,16 @@ impl Hub {
             return;
         }
         let _unlist = Unlist(session);
-        let Ending { info, outcome, error } = ending;
-        self.account(session, &info, outcome);
+        let Ending {
+            info,
+            outcome,
+            error,
+            undelivered,
+        } = ending;
+        self.account(session, &info, outcome, undelivered);
+        if let Some(ended) = &session.handlers().ended {
+            ended(session, &info, outcome);
+        }
         let error = error.or_else(|| (info.by == ClosedBy::Slow).then_some(SessionError::SlowReader));
         self.report_error(session, error).await;
         if let Some(close) = &session.handlers().close {
@@ -158,9 +185,9 @@ impl Hub {
         }
     }
 
-    fn account(&self, session: &Session, info: &CloseInfo, outcome: Outcome) {
+    fn account(&self, session: &Session, info: &CloseInfo, outcome: Outcome, unsent: u64) {
         session.leave_all();
-        let undelivered = session.outbox().end();
+        let undelivered = session.outbox().end() + unsent;
         self.metrics().messages_undelivered.inc_by(undelivered);
         self.metrics().closed(info);
         if self.is_stopping() {

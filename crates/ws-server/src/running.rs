@@ -150,10 +150,15 @@ async fn end(hub: &Hub, listener: Option<&RunningServer>, plan: StopPlan) -> WsR
     let orderly = async {
         say_goodbye(hub, &plan).await;
         hub.tables().emptied().await;
+        if let Some(carriers) = hub.carriers() {
+            carriers.tables().emptied().await;
+        }
     };
     if !in_time(hub, plan.deadline, orderly).await {
-        for session in hub.tables().everybody().all() {
-            hub.end_at_once(&session, Ending::cut());
+        for hub in [hub].into_iter().chain(hub.carriers()) {
+            for session in hub.tables().everybody().all() {
+                hub.end_at_once(&session, Ending::cut());
+            }
         }
     }
     if let Some(listener) = listener {

@@ -18,6 +18,7 @@ use crate::message::JsonMessage;
 use crate::metrics::WsMetrics;
 use crate::refusal::Refusal;
 use crate::relay::Relay;
+use crate::resume::ResumeConfig;
 use crate::running::RunningWsServer;
 use crate::service::UpgradeService;
 use crate::session::Session;
@@ -145,6 +146,14 @@ impl WsServer {
     /// Adds something that hears what sessions say and what is broadcast.
     pub fn relay(mut self, relay: Arc<dyn Relay>) -> Self {
         self.handlers.relays.push(relay);
+        self
+    }
+
+    /// Lets sessions outlive their transport: clients that agree on the subprotocol [`SUBPROTOCOL`](crate::SUBPROTOCOL)
+    /// go on with their session over another connection, and [`Hub::resumption`] opens such sessions for other
+    /// transports. Without it every session ends with its connection. Only the first call counts.
+    pub fn resumable(self, config: ResumeConfig) -> Self {
+        self.hub.make_resumable(config);
         self
     }
 
@@ -312,5 +321,10 @@ fn begin(hub: &Hub, handlers: Handlers, spawner: &Spawner) -> Result<(), WsError
         .spawn_near(Arc::clone(hub.clock()).run())
         .map_err(WsError::Executor)?;
     hub.run(handlers, spawner.clone());
-    Ok(())
+    match hub.resumption() {
+        Some(resumption) => spawner
+            .spawn_service(resumption.sweep())
+            .map_err(WsError::Executor),
+        None => Ok(()),
+    }
 }

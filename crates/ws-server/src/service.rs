@@ -19,6 +19,7 @@ use crate::hub::Hub;
 use crate::openapi;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
+use crate::resume::websocket;
 use crate::session::TransportKind;
 
 /// Answers WebSocket handshakes on whatever path it is mounted and carries the sessions they open.
@@ -62,7 +63,7 @@ impl<B: Send + 'static> Service<Request<B>> for UpgradeService {
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let checked = handshake::check(&request, self.hub.config());
+        let checked = handshake::check(&request, self.hub.config(), self.hub.carriers().is_some());
         handshake::normalize(&mut request);
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         // The body is let go here: a handshake has none, and nothing is kept of it while the hooks run.
@@ -104,9 +105,15 @@ async fn open(
     let admission = hub
         .admit(HandshakeRequest::new(remote_addr, parts.uri, parts.headers))
         .await?;
-    let attachment = hub
-        .open_admitted_session(peer, TransportKind::WebSocket, admission)
-        .await?;
+    let attachment = match (hub.resumption(), hub.carriers()) {
+        (Some(resumption), Some(carriers)) if websocket::is_asked_for(peer.subprotocol()) => {
+            resumption.carry(carriers, peer, admission)?
+        }
+        _ => {
+            hub.open_admitted_session(peer, TransportKind::WebSocket, admission)
+                .await?
+        }
+    };
     let spawner = hub.spawner().ok_or(Refusal::STOPPING)?;
     spawner
         .spawn_service(carry(on_upgrade, permit, attachment, granted.negotiated()))

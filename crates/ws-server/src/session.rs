@@ -7,7 +7,7 @@ pub use id::{SessionId, TransportKind};
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
@@ -26,6 +26,7 @@ use crate::message::JsonMessage;
 use crate::metrics::Account;
 use crate::outbox::{Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::peer::Peer;
+use crate::resume::ResumableSession;
 use crate::room::Place;
 
 /// One conversation with one peer. Cloning counts a reference; every method may be called from any thread and none
@@ -39,7 +40,8 @@ struct Inner {
     /// The callbacks as they were at the start of the server.
     handlers: Arc<Handlers>,
     peer: Peer,
-    transport: TransportKind,
+    /// A [`TransportKind`]: that of the transport which carries the session, or did last.
+    transport: AtomicU8,
     outbox: Outbox,
     /// Set by whoever ends the session, and so calls `on_close`.
     ended: AtomicBool,
@@ -92,7 +94,7 @@ impl Session {
             hub: hub.clone(),
             handlers,
             peer,
-            transport,
+            transport: AtomicU8::new(transport.code()),
             outbox,
             ended: AtomicBool::new(false),
             seat: AtomicU32::new(0),
@@ -136,9 +138,14 @@ impl Session {
         self.0.peer.headers()
     }
 
-    /// What carries this session.
+    /// What carries this session, or did last.
     pub fn transport(&self) -> TransportKind {
-        self.0.transport
+        TransportKind::of_code(self.0.transport.load(Ordering::Relaxed))
+    }
+
+    /// Another transport carries it from here on.
+    pub(crate) fn carried_by(&self, transport: TransportKind) {
+        self.0.transport.store(transport.code(), Ordering::Relaxed);
     }
 
     /// The hub this session belongs to.
@@ -229,12 +236,12 @@ impl Session {
     #[inline]
     fn pass_on(&self, message: Offer<'_>, policy: OutboxPolicy, account: &mut Account) -> Sent {
         let limits = &self.0.hub.config().outbox;
-        let sent = self.0.outbox.send(message, policy, limits, batch::hold());
+        let mut sent = self.0.outbox.send(message, policy, limits, batch::hold());
         if sent.to_be_listed {
             batch::list(self);
         }
         if sent.overflowed {
-            self.close_slow();
+            sent.outcome = self.overflowed();
         }
         account.add(&sent);
         sent
@@ -249,9 +256,14 @@ impl Session {
     /// Returns whether the session still lives. Any number may wait; each is woken when the outbox is empty, which a
     /// peer that reads nothing delays at most for `WsConfig::write_stall_timeout`. Cancel safe.
     ///
-    /// An empty outbox means that the operating system has the bytes, not that the peer has read them.
+    /// An empty outbox means that the operating system has the bytes, not that the peer has read them. For a session
+    /// that outlives its transport ([`ResumableSession`]) it means that the peer has acknowledged everything.
     pub async fn drained(&self) -> bool {
-        self.0.outbox.drained().await
+        let is_drained = self.0.outbox.drained().await;
+        match ResumableSession::of(self) {
+            Some(resumable) => resumable.drained().await,
+            None => is_drained,
+        }
     }
 
     /// Ends the session: what is queued is sent, then a Close with this code and reason (cut to 123 bytes), then
@@ -273,9 +285,15 @@ impl Session {
         )))
     }
 
-    fn close_slow(&self) {
+    #[cold]
+    fn overflowed(&self) -> SendOutcome {
+        if let Some(resumable) = ResumableSession::of(self) {
+            resumable.lost_one();
+            return SendOutcome::Dropped;
+        }
         let info = CloseInfo::new(close_code::TRY_AGAIN, "too slow", ClosedBy::Slow);
         self.request_close(CloseRequest::discarding(info));
+        SendOutcome::Closed
     }
 
     pub(crate) fn request_close(&self, request: CloseRequest) -> bool {
@@ -380,7 +398,7 @@ impl fmt::Debug for Session {
         formatter
             .debug_struct("Session")
             .field("id", &self.0.id.get())
-            .field("transport", &self.0.transport)
+            .field("transport", &self.transport())
             .field("peer", &self.0.peer)
             .finish_non_exhaustive()
     }

@@ -90,7 +90,7 @@ mod tests {
             subprotocols: vec!["chat".to_owned()],
             ..WsConfig::default()
         };
-        check_with(request, &config).map_err(|refusal| refusal.status().as_u16())
+        check_with(request, &config, false).map_err(|refusal| refusal.status().as_u16())
     }
 
     #[test]

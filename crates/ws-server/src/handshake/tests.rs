@@ -22,7 +22,7 @@ fn request(headers: &[(&str, &str)]) -> Request<()> {
 }
 
 fn check(request: &Request<()>) -> Result<Granted, Refusal> {
-    check_with(request, &WsConfig::default())
+    check_with(request, &WsConfig::default(), false)
 }
 
 fn status(request: &Request<()>) -> u16 {
@@ -130,7 +130,7 @@ fn the_first_offered_subprotocol_that_is_spoken() {
             subprotocols: spoken.iter().map(|name| (*name).to_owned()).collect(),
             ..WsConfig::default()
         };
-        let granted = check_with(&with("sec-websocket-protocol", offered), &config);
+        let granted = check_with(&with("sec-websocket-protocol", offered), &config, false);
         let answer = granted.as_ref().ok().map(Granted::opening);
         let header = answer.and_then(|answer| answer.headers().get("sec-websocket-protocol").cloned());
         let chosen = granted
@@ -156,7 +156,7 @@ fn extensions_are_answered_declined_or_malformed() {
             enable_deflate,
             ..WsConfig::default()
         };
-        let granted = check_with(&with("sec-websocket-extensions", &[value]), &config)
+        let granted = check_with(&with("sec-websocket-extensions", &[value]), &config, false)
             .map_err(|refusal| refusal.status().as_u16())?;
         let header = granted
             .opening()

@@ -38,3 +38,18 @@ pub enum TransportKind {
     /// Nothing: a sender that cannot be answered, such as a single HTTP request.
     Detached,
 }
+
+impl TransportKind {
+    const ALL: [Self; 4] = [Self::WebSocket, Self::LongPoll, Self::Sse, Self::Detached];
+
+    pub(super) const fn code(self) -> u8 {
+        self as u8
+    }
+
+    pub(super) fn of_code(code: u8) -> Self {
+        Self::ALL
+            .get(usize::from(code))
+            .copied()
+            .unwrap_or(Self::Detached)
+    }
+}
