@@ -1,6 +1,7 @@
 //! A session: one conversation with one peer, owned by the hub and carried by whatever transport is attached.
 
 mod id;
+mod membership;
 
 pub use id::{SessionId, TransportKind};
 
@@ -13,12 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderMap;
 use tungstenite::protocol::frame::coding::Data as Kind;
 
+use self::membership::Joined;
 use crate::batch::{self, Hold};
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
 use crate::codec::may_be_sent;
-use crate::config::or_unlimited;
 use crate::encoded::Encoded;
-use crate::error::WsError;
 use crate::handlers::Handlers;
 use crate::handshake::Admission;
 use crate::hub::Hub;
@@ -27,7 +27,6 @@ use crate::metrics::Account;
 use crate::outbox::{Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::peer::Peer;
 use crate::resume::ResumableSession;
-use crate::room::Place;
 
 /// One conversation with one peer. Cloning counts a reference; every method may be called from any thread and none
 /// blocks.
@@ -49,22 +48,6 @@ struct Inner {
     seat: AtomicU32,
     rooms: Mutex<Joined>,
     data: Mutex<Vec<Data>>,
-}
-
-/// The rooms a session is in.
-#[derive(Default)]
-struct Joined {
-    /// In the order of their names; a session in one room pays for one.
-    places: Vec<Place>,
-    /// The session has ended and may join nothing.
-    is_over: bool,
-}
-
-impl Joined {
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.places
-            .binary_search_by(|place| (**place.room.name()).cmp(name))
-    }
 }
 
 pub(crate) type Data = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -302,63 +285,6 @@ impl Session {
             self.0.hub.metrics().messages_dropped.inc_by(lost);
         }
         lost.is_some()
-    }
-
-    /// Enters a room; it is made when it is not there. Entering twice is entering once.
-    ///
-    /// # Errors
-    /// The name is empty or too long, the session is in as many rooms as it may, or it has ended.
-    pub fn join(&self, room: &str) -> Result<(), WsError> {
-        let hub = &self.0.hub;
-        hub.check_room_name(room)?;
-        let limit = hub.config().max_rooms_per_session;
-        let mut joined = lock(&self.0.rooms);
-        if joined.is_over {
-            return Err(WsError::SessionClosed);
-        }
-        let Err(at) = joined.find(room) else {
-            return Ok(());
-        };
-        if joined.places.len() >= or_unlimited(limit) {
-            return Err(WsError::TooManyRooms { limit });
-        }
-        if joined.places.is_empty() {
-            joined.places.reserve_exact(1);
-        }
-        joined.places.insert(at, hub.tables().join(room, self));
-        Ok(())
-    }
-
-    /// Leaves a room; returns whether the session was in it.
-    pub fn leave(&self, room: &str) -> bool {
-        let mut joined = lock(&self.0.rooms);
-        let Ok(at) = joined.find(room) else {
-            return false;
-        };
-        let place = joined.places.remove(at);
-        self.0.hub.tables().leave(&place);
-        true
-    }
-
-    /// Names of the rooms the session is in, in alphabetical order.
-    pub fn rooms(&self) -> Vec<String> {
-        lock(&self.0.rooms)
-            .places
-            .iter()
-            .map(|place| (**place.room.name()).to_owned())
-            .collect()
-    }
-
-    /// Leaves every room and lets no more be joined.
-    pub(crate) fn leave_all(&self) {
-        let places = {
-            let mut joined = lock(&self.0.rooms);
-            joined.is_over = true;
-            std::mem::take(&mut joined.places)
-        };
-        for place in &places {
-            self.0.hub.tables().leave(place);
-        }
     }
 
     pub(crate) fn enlist(&self) {
