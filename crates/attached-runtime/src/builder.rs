@@ -6,7 +6,7 @@ use crate::endpoints;
 use crate::parts::{Sockets, WsPart};
 use crate::phase::PhaseBoard;
 use crate::{AttachedRuntime, RuntimeError};
-use core_executor::{ExecutorMetrics, InheritedSockets, RuntimeExecutor};
+use core_executor::{ExecutorMetrics, InheritedSockets, RuntimeExecutor, Spawner};
 use http::Method;
 use http_app::{App, BoundApp, HttpMetrics, MetricsConfig, metrics_app};
 use longpoll_bridge::LongPollBridge;
@@ -159,30 +159,10 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         let (announce, signals) = (self.announce, self.signals);
         let phases = PhaseBoard::new();
         let bound = self.bind(executor.metrics(), &phases)?;
-        let (conductor, addresses, finished) = bound.serve(executor, phases)?;
+        let (spawner, watched) = (executor.spawner(), phases.watch());
+        let (conductor, addresses, finished) = bound.serve(&spawner, phases)?;
         let reloader = conductor.tls_reloader();
-        let (spawner, watched) = (conductor.executor.spawner(), conductor.phases.watch());
-        let Conductor {
-            executor,
-            app,
-            ws,
-            bridge,
-            metrics,
-            phases,
-            report,
-        } = conductor;
-        executor.conduct(|executor| {
-            Conductor {
-                executor,
-                app,
-                ws,
-                bridge,
-                metrics,
-                phases,
-                report,
-            }
-            .conduct()
-        });
+        executor.conduct(|executor| conductor.conduct(executor));
         Ok(AttachedRuntime::new(
             spawner, watched, finished, addresses, reloader, announce, signals,
         ))
@@ -314,7 +294,7 @@ type Finished = watch::Receiver<Option<std::sync::Arc<crate::ShutdownReport>>>;
 impl Bound {
     fn serve(
         self,
-        executor: RuntimeExecutor,
+        spawner: &Spawner,
         phases: PhaseBoard,
     ) -> Result<(Conductor, Addresses, Finished), RuntimeError> {
         let Self {
@@ -323,14 +303,13 @@ impl Bound {
             bridge,
             metrics,
         } = self;
-        let spawner = executor.spawner();
-        let ws = ws.start(&spawner)?;
+        let ws = ws.start(spawner)?;
         if let Some(bridge) = &bridge {
-            bridge.start(&spawner).map_err(RuntimeError::LongPolling)?;
+            bridge.start(spawner).map_err(RuntimeError::LongPolling)?;
         }
-        let app = app.listen(&spawner).map_err(RuntimeError::Http)?;
+        let app = app.listen(spawner).map_err(RuntimeError::Http)?;
         let metrics = metrics
-            .map(|bound| bound.listen(&spawner))
+            .map(|bound| bound.listen(spawner))
             .transpose()
             .map_err(RuntimeError::Metrics)?;
         let places = (
@@ -341,7 +320,6 @@ impl Bound {
         let addresses = Addresses::new(places.0, places.1, places.2);
         let (report, finished) = watch::channel(None);
         let conductor = Conductor {
-            executor,
             app,
             ws,
             bridge,

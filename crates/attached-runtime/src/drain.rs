@@ -17,7 +17,6 @@ const LAST_SCRAPE: Duration = Duration::from_millis(100);
 
 /// Everything that runs, in the hands of the one task that ends it.
 pub(crate) struct Conductor {
-    pub(crate) executor: RuntimeExecutor,
     pub(crate) app: RunningApp,
     pub(crate) ws: RunningWsServer,
     pub(crate) bridge: Option<LongPollBridge>,
@@ -36,9 +35,8 @@ impl Conductor {
 
     /// Waits for the wish to stop and ends everything: hooks, listeners, polls and requests, then WebSocket, then
     /// HTTP, then the metrics listener, then the executor.
-    pub(crate) async fn conduct(self) {
+    pub(crate) async fn conduct(self, executor: RuntimeExecutor) {
         let Self {
-            executor,
             app,
             ws,
             bridge,
