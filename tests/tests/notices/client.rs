@@ -1,20 +1,17 @@
 //! A client that lives its script and remembers what it sent and saw.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use workspace_tests::PATIENCE;
-use workspace_tests::raw::{TEXT, frame};
+use workspace_tests::{PATIENCE, http2};
 
-use crate::script::{End, Script, Step};
+use crate::script::{End, Handshake, Script, Talk};
+use crate::wire::{Wire, connect};
 
 /// What a client looks for where nothing is owed to it.
 const GLANCE: Duration = Duration::from_millis(1);
-const UPGRADE: &str =
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// What became of a client.
 #[derive(Debug, Clone)]
@@ -22,8 +19,11 @@ pub(crate) struct Life {
     pub(crate) script: Script,
     /// `None` where the port was closed before.
     pub(crate) addr: Option<SocketAddr>,
+    /// Its side of a TLS handshake succeeded.
+    pub(crate) is_secure: bool,
+    /// Bytes of HTTP and beyond; none of TLS itself.
     pub(crate) sent: u64,
-    /// Ends of heads among the bytes sent.
+    /// Ends of heads among the bytes sent, or requests over HTTP/2.
     pub(crate) heads: u64,
     pub(crate) asked_upgrade: bool,
     pub(crate) received: u64,
@@ -34,10 +34,11 @@ pub(crate) struct Life {
     pub(crate) is_upgraded: bool,
 }
 
-pub(crate) async fn live(script: Script, from: [u8; 4], to: SocketAddr) -> Life {
-    let life = Life {
+pub(crate) async fn live(script: Script, from: [u8; 4], to: SocketAddr, is_tls: bool) -> Life {
+    let mut life = Life {
         script,
         addr: None,
+        is_secure: false,
         sent: 0,
         heads: 0,
         asked_upgrade: false,
@@ -46,148 +47,104 @@ pub(crate) async fn live(script: Script, from: [u8; 4], to: SocketAddr) -> Life 
         successes: 0,
         is_upgraded: false,
     };
-    let socket = TcpSocket::new_v4().expect("a descriptor");
-    socket.bind((from, 0).into()).expect("an address of this machine");
-    let Ok(stream) = socket.connect(to).await else {
+    let Some((addr, mut wire)) = connect(from, to).await else {
         return life;
     };
+    life.addr = Some(addr);
+    if is_tls {
+        wire = wire.shake_hands(&life.script).await;
+    }
+    life.is_secure = matches!(wire, Wire::Tls(_));
     let mut client = Client {
         life,
-        stream,
+        wire,
         tail: Vec::new(),
         owed: Some(0),
+        next_stream: 1,
+        awaited: BTreeSet::new(),
     };
-    client.life.addr = client.stream.local_addr().ok();
-    for step in client.life.script.steps.clone() {
-        client.step(step).await;
+    client.talk(is_tls).await;
+    let mut life = client.end().await;
+    if is_tls && !life.is_secure {
+        // An alert, and what was said to nobody.
+        (life.sent, life.received, life.answers, life.successes) = (0, 0, 0, 0);
     }
-    client.end().await
+    life
 }
 
-struct Client {
-    life: Life,
-    stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) life: Life,
+    wire: Wire,
     /// The last bytes received, where an answer may begin.
-    tail: Vec<u8>,
+    pub(crate) tail: Vec<u8>,
     /// Answers it is owed; `None` when the script has made that unknowable.
-    owed: Option<u64>,
+    pub(crate) owed: Option<u64>,
+    /// Over HTTP/2: its next stream, and those whose answer has not begun.
+    pub(crate) next_stream: u32,
+    pub(crate) awaited: BTreeSet<u32>,
 }
 
 impl Client {
-    async fn step(&mut self, step: Step) {
-        let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: t\r\n{more}\r\n");
-        match step {
-            Step::Get => self.ask(&get("/", ""), 1).await,
-            Step::Pipelined(count) => self.ask(&get("/", "").repeat(count.into()), count.into()).await,
-            Step::Post => {
-                self.ask(
-                    "POST /post HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello",
-                    1,
-                )
-                .await
+    async fn talk(&mut self, is_tls: bool) {
+        if is_tls && matches!(self.life.script.handshake, Handshake::Stalls(_)) {
+            return;
+        }
+        match self.life.script.talk.clone() {
+            Talk::Http1(steps) => {
+                for step in steps {
+                    self.http1(step).await;
+                }
             }
-            Step::Slow => self.ask(&get("/slow", ""), 1).await,
-            Step::Never(behind) => {
-                let next = "GET /behind HTTP/1.1\r\nX: "
-                    .chars()
-                    .chain(std::iter::repeat('x'));
-                let next: String = next.take(behind.into()).collect();
-                self.say(&(get("/never", "") + &next)).await;
+            Talk::Http2(steps) => {
+                self.send(&http2::opening()).await;
+                for step in steps {
+                    self.http2(step).await;
+                }
             }
-            Step::Panic => self.ask(&get("/panic", ""), 1).await,
-            Step::HalfHead => self.say("GET / HTTP/1.1\r\nHost: t").await,
-            Step::HalfBody => {
-                self.say("POST /post HTTP/1.1\r\nHost: t\r\nContent-Length: 50\r\n\r\nhello")
-                    .await
-            }
-            Step::Garbage => self.say("\0\x01\x02 no http at all\r\n\r\n").await,
-            Step::BadUpgrade => {
-                let more = format!("{UPGRADE}Sec-WebSocket-Version: 7\r\n");
-                self.ask(&get("/ws", &more), 1).await;
-            }
-            Step::Upgrade => {
-                self.upgrade(&get("/ws", &format!("{UPGRADE}Sec-WebSocket-Version: 13\r\n")))
-                    .await
-            }
-            Step::Frame => self.frame().await,
-            Step::Read => self.read_owed().await,
+            Talk::PartOfPreface(length) => self.send(&http2::PREFACE[..length.into()]).await,
         }
     }
 
-    async fn ask(&mut self, request: &str, answers: u64) {
-        self.send(request.as_bytes()).await;
-        self.owed = self.owed.map(|owed| owed + answers);
-    }
-
-    /// Sends what leaves nobody to know what the next answer is.
-    async fn say(&mut self, text: &str) {
-        self.send(text.as_bytes()).await;
-        self.owed = None;
-    }
-
-    async fn upgrade(&mut self, request: &str) {
-        self.life.asked_upgrade = true;
-        self.ask(request, 1).await;
-        self.read_owed().await;
-        self.owed = None;
-    }
-
-    async fn frame(&mut self) {
-        self.send(&frame(TEXT, b"hello")).await;
-        if !self.life.is_upgraded {
-            self.owed = None;
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        if matches!(self.life.script.talk, Talk::Http1(_)) {
+            let heads = bytes.windows(4).filter(|window| window == b"\r\n\r\n").count();
+            self.life.heads += heads as u64;
         }
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        let heads = bytes.windows(4).filter(|window| window == b"\r\n\r\n").count();
-        self.life.heads += heads as u64;
         // A server that reads no more must not hold the client up.
         for piece in bytes.chunks(4096) {
-            match timeout(GLANCE, self.stream.write(piece)).await {
-                Ok(Ok(count)) => self.life.sent += count as u64,
+            match timeout(GLANCE, self.wire.write(piece)).await {
+                Ok(Some(count)) => self.life.sent += count as u64,
                 _ => return,
             }
         }
     }
 
     /// Reads every answer it is owed, or has a glance at what there is.
-    async fn read_owed(&mut self) {
+    pub(crate) async fn read_owed(&mut self) {
         let Some(owed) = self.owed else {
             let _ = timeout(GLANCE, self.read()).await;
             return;
         };
         let until = self.life.answers + u64::from(self.life.is_upgraded) + owed;
-        while self.life.answers + u64::from(self.life.is_upgraded) < until {
-            if !timeout(PATIENCE, self.read())
-                .await
-                .expect("an owed answer or an end")
-            {
+        while !self.awaited.is_empty() || self.life.answers + u64::from(self.life.is_upgraded) < until {
+            let more = timeout(PATIENCE, self.read()).await;
+            if !more.unwrap_or_else(|_| panic!("an owed answer or an end: {:?}", self.life)) {
                 break;
             }
         }
         self.owed = Some(0);
+        self.awaited.clear();
     }
 
     async fn read(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        let count = self.stream.read(&mut buffer).await.unwrap_or(0);
+        let count = self.wire.read(&mut buffer).await;
         self.life.received += count as u64;
-        for byte in &buffer[..count] {
-            self.tail.push(*byte);
-            let Some((_, line)) = self.tail.split_last_chunk::<{ "HTTP/1.1 200".len() }>() else {
-                continue;
-            };
-            match line.strip_prefix(b"HTTP/1.1 ") {
-                Some(b"101") => self.life.is_upgraded = true,
-                Some(status) => {
-                    self.life.answers += 1;
-                    self.life.successes += u64::from(status == b"200");
-                }
-                None => {}
-            }
+        match self.life.script.talk {
+            Talk::Http1(_) => self.find_http1_answers(&buffer[..count]),
+            Talk::Http2(_) => self.find_http2_answers(&buffer[..count]),
+            Talk::PartOfPreface(_) => {}
         }
-        self.tail.drain(..self.tail.len().saturating_sub(16));
         count > 0
     }
 
@@ -195,10 +152,11 @@ impl Client {
         match self.life.script.end {
             End::Close => {}
             End::Reset => {
-                let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+                self.wire.reset();
+                return self.life;
             }
             End::HalfClose => {
-                let _ = self.stream.shutdown().await;
+                let _ = timeout(PATIENCE, self.wire.close_its_side()).await;
                 match self.owed {
                     Some(_) => self.read_to_end().await,
                     // More bytes than the window takes may be before the FIN: the server need not hear of it.

@@ -1,13 +1,19 @@
 //! Random connections against the real servers: the notices of each are accepted by an automaton of two steps.
 //!
+//! HTTP/1 and HTTP/2, plain and under TLS with handshakes that succeed, fail and stall, on the port of the app, which
+//! carries WebSocket too, and on the WebSocket server's own.
+//!
 //! 4000 scripts from seed 0, to keep the suite short; `just notices` runs 10 600, of which over 10 000 come to a server
 //! that is there, and `just notices 100000 7` as many from seed 7. The same seed gives the same scripts; what the clock
 //! and the kernel make of them is theirs.
 
 mod automaton;
 mod client;
+mod http1;
+mod http2;
 mod script;
 mod server;
+mod wire;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -83,7 +89,8 @@ fn run_lane(seed: usize, lane: usize, scripts: usize, tally: &Mutex<Tally>) {
 
 /// Runs the scripts of a batch at once, ends the server as the batch says, and judges what the listener heard.
 async fn run(batch: Batch, tally: &mut Tally) -> Result<(), String> {
-    let mut server = Server::start(batch.limit);
+    let (is_tls, stop) = (batch.is_tls, batch.stop);
+    let mut server = Server::start(batch.limit, is_tls);
     let (http, ws) = (server.http(), server.ws());
     let mut clients = JoinSet::new();
     let staying = batch.scripts.iter().filter(|script| script.stays()).count();
@@ -91,9 +98,9 @@ async fn run(batch: Batch, tally: &mut Tally) -> Result<(), String> {
     for (number, script) in (1..).zip(batch.scripts) {
         let to = if script.to_ws { ws } else { http };
         // An address for each: a port alone may come again when its connection was reset.
-        clients.spawn(client::live(script, [127, 0, 1, number], to));
+        clients.spawn(client::live(script, [127, 0, 1, number], to, is_tls));
     }
-    let early = match batch.stop {
+    let early = match stop {
         Stop::Last => over,
         Stop::Drain { after } | Stop::Drop { after } | Stop::Executor { after } => {
             over * usize::from(after) / 100
@@ -103,17 +110,17 @@ async fn run(batch: Batch, tally: &mut Tally) -> Result<(), String> {
     while lives.len() < early {
         lives.push(next(&mut clients).await);
     }
-    if batch.stop == Stop::Last {
+    if stop == Stop::Last {
         // Whoever stays, and whoever left before the accept loop came to it.
         server.heard.until_accepted(BATCH).await;
     }
-    server.end(batch.stop).await;
+    server.end(stop).await;
     while !clients.is_empty() {
         lives.push(next(&mut clients).await);
     }
     let notices = server.heard.complete().await;
     drop(server);
-    automaton::judge(&notices, &lives, batch.stop, tally)
+    automaton::judge(&notices, &lives, stop, is_tls, tally)
 }
 
 async fn next(clients: &mut JoinSet<client::Life>) -> client::Life {

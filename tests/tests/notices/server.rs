@@ -13,6 +13,7 @@ use workspace_tests::PATIENCE;
 use ws_server::StopPlan;
 
 use crate::script::Stop;
+use crate::wire;
 
 /// What the handler that panics says.
 pub(crate) const PURPOSE: &str = "on purpose";
@@ -71,7 +72,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(limit: Option<usize>) -> Self {
+    pub(crate) fn start(limit: Option<usize>, is_tls: bool) -> Self {
         let connections = BudgetConfig {
             max_connections: Some(limit.unwrap_or(0)),
             ..BudgetConfig::default()
@@ -86,6 +87,7 @@ impl Server {
         let config = WsConfig {
             port: 0,
             close_timeout: Duration::from_millis(10),
+            tls: is_tls.then(wire::identity),
             ..WsConfig::default()
         };
         let ws = WsServer::new(config)
@@ -93,7 +95,9 @@ impl Server {
                 session.send_text(text);
             })
             .connection_state_listener(heard.listener());
-        let app = app(&ws, &heard).listen(&executor.spawner()).expect("a free port");
+        let app = app(&ws, &heard, is_tls)
+            .listen(&executor.spawner())
+            .expect("a free port");
         let ws = ws.start(&executor.spawner()).expect("a free port");
         let addresses = [app.local_addr(), ws.local_addr().expect("it has a listener")];
         Self {
@@ -130,10 +134,11 @@ impl Server {
     }
 }
 
-fn app(ws: &WsServer, heard: &Heard) -> App {
+fn app(ws: &WsServer, heard: &Heard, is_tls: bool) -> App {
     let config = AppConfig {
         port: 0,
         request_timeout: Duration::ZERO,
+        tls: is_tls.then(wire::identity),
         ..AppConfig::default()
     };
     let ws = axum::Router::new().route_service("/ws", ws.service());

@@ -2,6 +2,7 @@
 
 use super::body::Stalls;
 use super::clock::Clock;
+use super::fault::is_of_transport;
 use super::service::{Fates, Http2Service};
 use super::streams::Streams;
 use super::wire::Wire;
@@ -285,6 +286,10 @@ impl Watch<'_> {
     }
 
     fn over(&self, over: hyper::Result<()>) -> Outcome {
+        if over.as_ref().is_err_and(is_of_transport) && self.traffic.failure().is_none() {
+            // A socket that fails is noted at once; so this is the end of the bytes within a frame.
+            self.traffic.left();
+        }
         if over.is_ok() {
             // It has written its last byte in this turn.
             self.traffic.flushed();

@@ -2,6 +2,12 @@
 
 use crate::CloseReason;
 use std::error::Error;
+use std::io;
+
+/// Whether reading or writing failed, rather than what was read.
+pub(super) fn is_of_transport(error: &hyper::Error) -> bool {
+    error.source().is_some_and(|source| source.is::<io::Error>())
+}
 
 /// Why a connection is over whose HTTP/2 failed; nothing for an error that is not of HTTP/2.
 pub(crate) fn reason_of(error: &hyper::Error) -> Option<CloseReason> {

@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional, duplex};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -304,6 +304,32 @@ async fn a_client_that_goes_takes_its_handlers_along() {
     client.vanish();
     until("the handler is gone", || site.stage.handlers_gone.count() == 1);
     assert_eq!(site.heard.closed(addr).reason, CloseReason::PeerLeft);
+}
+
+/// The end of the bytes within a frame or within the preface is the peer's departure, not a failure of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_peer_that_leaves_within_a_frame() {
+    let site = Site::open();
+    let authority = Authority::new();
+    let (secure_site, _identity) = certificates::site(&authority.issue("server").config());
+    for cut in [&SETTINGS[..5], b"\0\0\x08\x06\0\0\0\0\0abc"] {
+        let bytes = [PREFACE, SETTINGS, cut].concat();
+        let mut client = site.client().await;
+        client.send(&bytes).await;
+        let addr = client.addr();
+        drop(client);
+        assert_eq!(site.heard.closed(addr).reason, CloseReason::PeerLeft, "{cut:?}");
+
+        let mut config = authority.client();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        for bytes in [&bytes[..], &PREFACE[..20]] {
+            let mut client = Secure::connect(secure_site.addr(), config.clone()).await.unwrap();
+            client.stream.write_all(bytes).await.unwrap();
+            client.stream.shutdown().await.unwrap();
+            let reason = secure_site.heard.closed(client.addr).reason;
+            assert_eq!(reason, CloseReason::PeerLeft, "{bytes:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
