@@ -2,11 +2,12 @@
 
 mod wheel;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use self::wheel::Wheel;
@@ -50,7 +51,7 @@ impl Clock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Wheel> {
-        self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wheel.lock()
     }
 
     /// About now, without asking the operating system: never before the true time by more than the clock is late,

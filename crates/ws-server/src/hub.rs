@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use core_executor::{RunningServer, Spawner};
+use parking_lot::{Mutex, RwLock};
 
 use crate::clock::Clock;
 use crate::config::{WsConfig, or_unlimited};
@@ -162,12 +163,7 @@ impl Hub {
         if let Some(resumable) = self.0.resumable.get() {
             resumable.table.stop();
         }
-        let listener = self
-            .0
-            .listener
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let listener = self.0.listener.lock().clone();
         if let Some(listener) = listener {
             listener.close_listener();
         }
@@ -209,11 +205,7 @@ impl Hub {
     }
 
     fn running(&self) -> Option<Running> {
-        self.0
-            .running
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.running.read().clone()
     }
 
     /// The server runs from here on.
@@ -225,23 +217,13 @@ impl Hub {
             handlers: Arc::new(handlers),
             spawner,
         };
-        *self.0.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        *self.0.running.write() = Some(running);
     }
 
     /// The server has ended: callbacks are let go.
     pub(crate) fn ended(&self) {
-        let running = self
-            .0
-            .running
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let listener = self
-            .0
-            .listener
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let running = self.0.running.write().take();
+        let listener = self.0.listener.lock().take();
         self.clock().stop();
         if let Some(carriers) = self.carriers() {
             carriers.ended();
@@ -252,7 +234,7 @@ impl Hub {
 
     /// The own listener serves; a stop that was asked for meanwhile closes it.
     pub(crate) fn listens(&self, listener: &Arc<RunningServer>) {
-        *self.0.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(listener));
+        *self.0.listener.lock() = Some(Arc::clone(listener));
         if self.is_stopping() {
             listener.close_listener();
         }

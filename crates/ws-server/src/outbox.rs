@@ -4,6 +4,7 @@ mod line;
 mod offer;
 mod policy;
 mod sending;
+mod sleep;
 mod state;
 mod written;
 
@@ -13,18 +14,19 @@ pub use policy::{OutboxPolicy, SendOutcome};
 pub(crate) use written::{WriteEnd, Written};
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tungstenite::protocol::frame::coding::Data;
 
 use self::sending::Express;
-use self::state::{Sleeper, State};
+use self::state::State;
 use crate::batch::Hold;
 use crate::close::CloseRequest;
 use crate::closing::Closing;
@@ -42,6 +44,8 @@ pub(crate) struct Outbox {
     close_version: AtomicU8,
     ended: AtomicBool,
     has_work: AtomicBool,
+    /// Names the task that sleeps and is woken by messages; 0 when there is none.
+    sleeping_task: AtomicUsize,
 }
 
 impl Outbox {
@@ -57,7 +61,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Writes or queues a message, or says why not.
@@ -111,7 +115,7 @@ impl Outbox {
             return None;
         }
         self.has_work.store(true, Ordering::Release);
-        state.wake_for_message()
+        self.rouse_for_message(state)
     }
 
     /// A connection carries the session from here on. With `socket`, whoever sends may write to it.
@@ -270,7 +274,7 @@ impl Outbox {
         state.close = Some(Box::new(request));
         state.close_version = state.close_version.wrapping_add(1);
         self.close_version.store(state.close_version, Ordering::Release);
-        let waker = state.wake();
+        let waker = self.rouse(&mut state);
         drop(state);
         wake(waker);
         Some(lost)
@@ -352,40 +356,11 @@ impl Outbox {
         state.writer.close_gathered();
         self.ended.store(true, Ordering::Release);
         state.ring_if_drained();
-        let (socket, waker) = (state.line.hang_up(), state.wake());
+        let (socket, waker) = (state.line.hang_up(), self.rouse(&mut state));
         drop(state);
         drop(socket);
         wake(waker);
         undelivered
-    }
-
-    /// The task is awake: who sends need not wake it.
-    pub(crate) fn awake(&self) {
-        self.lock().sleeper = None;
-    }
-
-    /// Goes to sleep until something of `interest` happens; `false`: something is there already.
-    pub(crate) fn sleep(&self, interest: Interest, context: &Context<'_>) -> bool {
-        let mut state = self.lock();
-        let has_news = state.ended
-            || state.close_version != interest.close_version
-            || (interest.messages && state.has_work());
-        if has_news {
-            return false;
-        }
-        match &mut state.sleeper {
-            Some(sleeper) if sleeper.waker.will_wake(context.waker()) => {
-                sleeper.wants_messages = interest.messages;
-            }
-            sleeper => {
-                let waker = context.waker().clone();
-                *sleeper = Some(Sleeper {
-                    waker,
-                    wants_messages: interest.messages,
-                });
-            }
-        }
-        true
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sessions seated side by side: a walk over all of them is a walk over one block of memory, in steps between which
 //! no lock is held.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::session::Session;
 
@@ -113,11 +113,11 @@ impl Roster {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Seats> {
-        self.seats.read().unwrap_or_else(PoisonError::into_inner)
+        self.seats.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Seats> {
-        self.seats.write().unwrap_or_else(PoisonError::into_inner)
+        self.seats.write()
     }
 }
 

@@ -6,16 +6,13 @@ use std::cell::Cell;
 const SIZE: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
 /// Lends the thread's buffer to `work`. Whoever comes while it is lent gets a buffer of its own.
 pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
-    let mut buffer = BUFFER.take();
-    if buffer.is_empty() {
-        buffer = vec![0; SIZE];
-    }
+    let mut buffer = BUFFER.take().unwrap_or_else(|| vec![0; SIZE].into());
     let result = work(&mut buffer);
-    BUFFER.set(buffer);
+    BUFFER.set(Some(buffer));
     result
 }

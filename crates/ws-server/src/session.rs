@@ -8,10 +8,11 @@ pub use id::{SessionId, TransportKind};
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tungstenite::protocol::frame::coding::Data as Kind;
 
 use self::membership::Joined;
@@ -145,7 +146,7 @@ impl Session {
     pub fn insert_data<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
         let key = TypeId::of::<T>();
         let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
-        let mut data = lock(&self.0.data);
+        let mut data = self.0.data.lock();
         let Some((_, slot)) = data.iter_mut().find(|(known, _)| *known == key) else {
             data.push((key, value));
             return None;
@@ -157,13 +158,16 @@ impl Session {
 
     /// Keeps what `authorize` gave.
     pub(crate) fn admitted(&self, admission: Admission) {
-        lock(&self.0.data).extend(admission.into_data());
+        self.0.data.lock().extend(admission.into_data());
     }
 
     /// The value of this type kept with the session, such as what `authorize` gave.
     pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let key = TypeId::of::<T>();
-        let value = lock(&self.0.data)
+        let value = self
+            .0
+            .data
+            .lock()
             .iter()
             .find(|(known, _)| *known == key)
             .map(|(_, value)| value.clone())?;
@@ -328,8 +332,4 @@ impl fmt::Debug for Session {
             .field("peer", &self.0.peer)
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,6 +18,7 @@ use bytes::BytesMut;
 use core_executor::IoStream;
 
 use self::link::Link;
+use self::reading::Read;
 use crate::attachment::Attachment;
 use crate::batch::{Batch, Held};
 use crate::clock::{Alarm, Tick, now};
@@ -183,9 +184,21 @@ impl Connection {
 
     /// What a round comes to then. Whatever it brings about is seen to by the next.
     fn read_at_ease(&mut self, context: &mut Context<'_>) -> bool {
-        let progress = with_scratch(|scratch| self.read_socket(scratch, context));
+        let read = with_scratch(|scratch| self.read_socket(scratch, context));
         self.held.write(OTHERS);
-        self.watch_clock(context) || progress || !self.held.is_empty()
+        if self.watch_clock(context) || !self.held.is_empty() {
+            return true;
+        }
+        match read {
+            Read::Nothing => false,
+            Read::Full => true,
+            // Most often that was all, and a round only to find so would cost a tenth of a message.
+            Read::Short => !(self.is_at_ease() && self.is_silent(context)),
+        }
+    }
+
+    fn is_silent(&self, context: &mut Context<'_>) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_silent(context))
     }
 
     /// Handles, reads and writes what is ready. Returns whether there may be more.
@@ -212,7 +225,13 @@ impl Connection {
     }
 
     /// Goes to sleep until the outbox has news for us; everything else has our waker already.
+    #[inline]
     fn sleep(&self, context: &Context<'_>) -> bool {
+        (self.is_at_ease() && self.outbox().is_asleep(context)) || self.lie_down(context)
+    }
+
+    #[inline(never)]
+    fn lie_down(&self, context: &Context<'_>) -> bool {
         let messages = self.link.is_some() && !self.is_blocked && self.closing.is_none();
         let interest = Interest {
             messages,

@@ -1,7 +1,8 @@
 //! What the connection's task leaves for the two halves: how it ended.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::closed::Closed;
@@ -24,8 +25,7 @@ impl End {
     }
 
     fn take_error(&self) -> Option<ClientError> {
-        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        error.take()
+        self.error.lock().take()
     }
 }
 

@@ -245,16 +245,6 @@ impl State {
     pub(super) fn has_work(&self) -> bool {
         !self.queue.is_empty() || !self.writer.is_empty() || self.line.failed.is_some()
     }
-
-    pub(super) fn wake_for_message(&mut self) -> Option<Waker> {
-        self.sleeper
-            .take_if(|sleeper| sleeper.wants_messages)
-            .map(|sleeper| sleeper.waker)
-    }
-
-    pub(super) fn wake(&mut self) -> Option<Waker> {
-        self.sleeper.take().map(|sleeper| sleeper.waker)
-    }
 }
 
 /// Takes messages from the front until `room` is used up.

@@ -1,6 +1,6 @@
 //! The rooms a session is in.
 
-use super::{Session, lock};
+use super::Session;
 use crate::config::or_unlimited;
 use crate::error::WsError;
 use crate::room::Place;
@@ -30,7 +30,7 @@ impl Session {
         let hub = &self.0.hub;
         hub.check_room_name(room)?;
         let limit = hub.config().max_rooms_per_session;
-        let mut joined = lock(&self.0.rooms);
+        let mut joined = self.0.rooms.lock();
         if joined.is_over {
             return Err(WsError::SessionClosed);
         }
@@ -49,7 +49,7 @@ impl Session {
 
     /// Leaves a room; returns whether the session was in it.
     pub fn leave(&self, room: &str) -> bool {
-        let mut joined = lock(&self.0.rooms);
+        let mut joined = self.0.rooms.lock();
         let Ok(at) = joined.find(room) else {
             return false;
         };
@@ -60,7 +60,9 @@ impl Session {
 
     /// Names of the rooms the session is in, in alphabetical order.
     pub fn rooms(&self) -> Vec<String> {
-        lock(&self.0.rooms)
+        self.0
+            .rooms
+            .lock()
             .places
             .iter()
             .map(|place| (**place.room.name()).to_owned())
@@ -70,7 +72,7 @@ impl Session {
     /// Leaves every room and lets no more be joined.
     pub(crate) fn leave_all(&self) {
         let places = {
-            let mut joined = lock(&self.0.rooms);
+            let mut joined = self.0.rooms.lock();
             joined.is_over = true;
             std::mem::take(&mut joined.places)
         };

@@ -32,6 +32,14 @@ impl Link {
         }
     }
 
+    /// Whether there is nothing to read; then the task is woken when there is.
+    pub(super) fn is_silent(&self, context: &mut Context<'_>) -> bool {
+        match self {
+            Self::Tcp { read, .. } => read.as_ref().poll_read_ready(context).is_pending(),
+            Self::Other(_) => false,
+        }
+    }
+
     pub(super) fn poll_read(
         &mut self,
         buffer: &mut ReadBuf<'_>,

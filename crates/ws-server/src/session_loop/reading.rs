@@ -15,6 +15,16 @@ use crate::scratch::with_scratch;
 /// Messages and control frames handled before what they caused is written.
 const EVENTS_PER_WRITE: usize = 64;
 
+/// What one read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    Nothing,
+    /// Less than there was room for, so it was most likely all.
+    Short,
+    /// As much as there was room for, or the end.
+    Full,
+}
+
 impl Connection {
     /// Not while a message waits, what was caused is not written yet, or the peer does not take it.
     #[inline]
@@ -43,16 +53,16 @@ impl Connection {
             }
             return true;
         }
-        with_scratch(|scratch| self.read_socket(scratch, context))
+        with_scratch(|scratch| self.read_socket(scratch, context)) != Read::Nothing
     }
 
-    pub(super) fn read_socket(&mut self, scratch: &mut [u8], context: &mut Context<'_>) -> bool {
+    pub(super) fn read_socket(&mut self, scratch: &mut [u8], context: &mut Context<'_>) -> Read {
         let Some(link) = &mut self.link else {
-            return false;
+            return Read::Nothing;
         };
         let mut buffer = ReadBuf::new(scratch);
         match link.poll_read(&mut buffer, context) {
-            Poll::Pending => return false,
+            Poll::Pending => return Read::Nothing,
             Poll::Ready(Err(error)) => self.failed(error),
             Poll::Ready(Ok(())) => {
                 let length = buffer.filled().len();
@@ -65,10 +75,13 @@ impl Connection {
                     if used < length {
                         self.backlog = Some(Box::new(BytesMut::from(&scratch[used..length])));
                     }
+                    if length < scratch.len() {
+                        return Read::Short;
+                    }
                 }
             }
         }
-        true
+        Read::Full
     }
 
     /// Bytes came. Their time is known to a tick, so it is noted once a tick.
