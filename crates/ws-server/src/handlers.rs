@@ -18,6 +18,7 @@ use crate::refusal::Refusal;
 use crate::registry::Outcome;
 use crate::relay::Relay;
 use crate::session::Session;
+use crate::text::Text;
 
 /// A boxed future that any thread may run.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -92,7 +93,7 @@ pub(crate) struct Handlers {
     pub(crate) open: Option<Callback<()>>,
     pub(crate) close: Option<Callback<CloseInfo>>,
     pub(crate) error: Option<Callback<SessionError>>,
-    pub(crate) text: Option<Handler<String>>,
+    pub(crate) text: Option<Handler<Text>>,
     pub(crate) binary: Option<Handler<Bytes>>,
     pub(crate) typed: Option<Handler<JsonMessage>>,
     pub(crate) authorize: Option<Authorize>,

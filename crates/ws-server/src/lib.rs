@@ -117,10 +117,12 @@ mod encoded;
 mod message;
 mod outbox;
 mod relay;
+mod text;
 pub use encoded::Encoded;
 pub use message::JsonMessage;
 pub use outbox::{OutboxPolicy, SendOutcome};
 pub use relay::{Relay, Target};
+pub use text::Text;
 
 mod handshake;
 mod openapi;

@@ -22,6 +22,7 @@ use crate::resume::ResumeConfig;
 use crate::running::RunningWsServer;
 use crate::service::UpgradeService;
 use crate::session::Session;
+use crate::text::Text;
 
 /// A server that is being described: settings, callbacks, relays. Nothing is bound and nothing runs yet.
 ///
@@ -81,7 +82,7 @@ impl WsServer {
     /// Called for each text message, envelope or not.
     pub fn on_message<F, Fut>(mut self, function: F) -> Self
     where
-        F: Fn(Session, String) -> Fut + Send + Sync + 'static,
+        F: Fn(Session, Text) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.handlers.text = Some(handler(function));

@@ -156,7 +156,7 @@ fn another_transport_carries_a_session_with_the_same_handlers_rooms_and_order() 
         let mut poll = hub.open_session(peer, TransportKind::LongPoll).await.unwrap();
         assert_eq!(poll.session().transport(), TransportKind::LongPoll);
         assert_eq!(poll.ready().await, Ready::Messages);
-        poll.receive(Incoming::Text(r#"{"type":"x"}"#.to_owned()))
+        poll.receive(Incoming::Text(r#"{"type":"x"}"#.into()))
             .await
             .unwrap();
         hub.publish("room", Encoded::text("to the room")).await.unwrap();

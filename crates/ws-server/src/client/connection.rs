@@ -218,7 +218,7 @@ impl Connection {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Message(Incoming::Text(text)) => self.deliver(Message::Text(text.into())),
+            Event::Message(Incoming::Text(text)) => self.deliver(Message::Text(text.into_string().into())),
             Event::Message(Incoming::Binary(body)) => self.deliver(Message::Binary(body)),
             Event::Ping(payload) => {
                 if !self.said_close() && !self.is_mute {

@@ -6,6 +6,7 @@ use tungstenite::protocol::frame::coding::Data;
 use super::event::{Incoming, Violation};
 use super::limits::Limits;
 use super::utf8::PartialText;
+use crate::text::Text;
 
 const BAD_TEXT: Violation = Violation::not_utf8("text is not UTF-8");
 
@@ -96,7 +97,10 @@ impl Assembly {
     /// The message, all of whose bytes are there.
     pub(super) fn finish(self) -> Result<Incoming, Violation> {
         match self.body {
-            Body::Text(text) => text.finish().map(Incoming::Text).map_err(|_| BAD_TEXT),
+            Body::Text(text) => text
+                .finish()
+                .map(|text| Incoming::Text(text.into()))
+                .map_err(|_| BAD_TEXT),
             Body::Binary(bytes) => Ok(Incoming::Binary(Bytes::from(bytes))),
         }
     }
@@ -105,9 +109,7 @@ impl Assembly {
 /// A message that stands whole in one frame, uncompressed.
 pub(super) fn whole_message(data: Data, payload: &[u8]) -> Result<Incoming, Violation> {
     if data == Data::Text {
-        // Checked behind the copy, because only there it stands aligned: that is twice as fast.
-        let text = String::from_utf8(payload.to_vec()).map_err(|_| BAD_TEXT)?;
-        return Ok(Incoming::Text(text));
+        return Text::copy_from(payload).map(Incoming::Text).ok_or(BAD_TEXT);
     }
     Ok(Incoming::Binary(Bytes::copy_from_slice(payload)))
 }

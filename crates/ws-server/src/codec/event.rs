@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::text::Text;
+
 /// One message of a peer, whole and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// A text message; its UTF-8 has been checked.
-    Text(String),
+    Text(Text),
     /// A binary message.
     Binary(Bytes),
 }

@@ -91,7 +91,7 @@ pub(super) fn decode_with<'a>(mut decoder: Decoder, pieces: impl IntoIterator<It
 }
 
 pub(super) fn text(text: &str) -> Event {
-    Event::Message(Incoming::Text(text.to_owned()))
+    Event::Message(Incoming::Text(text.into()))
 }
 
 pub(super) fn binary(body: &[u8]) -> Event {

@@ -50,7 +50,7 @@ fn read(frames: &[bytes::Bytes], incoming: Direction) -> Vec<Event> {
 }
 
 fn text(text: &str) -> Event {
-    Event::Message(Incoming::Text(text.to_owned()))
+    Event::Message(Incoming::Text(text.into()))
 }
 
 fn chat(number: u32) -> String {
