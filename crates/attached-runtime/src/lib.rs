@@ -74,7 +74,7 @@ pub use http_app::{
 pub use longpoll_bridge::{LongPollBridge, LongPollConfig};
 pub use ws_server::{
     CloseInfo, ClosedBy, Encoded, HandshakeRequest, Hub, JsonMessage, OutboxConfig, OutboxPolicy, Refusal,
-    Relay, RunningWsServer, SendOutcome, Session, WsConfig, WsError, WsMetrics, WsReport, WsServer,
+    Relay, RunningWsServer, SendOutcome, Session, Text, WsConfig, WsError, WsMetrics, WsReport, WsServer,
 };
 
 /// The programs in the README and in the pages for people who come from elsewhere compile.

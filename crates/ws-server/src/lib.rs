@@ -144,6 +144,7 @@ mod heartbeat;
 mod patience;
 mod scratch;
 mod session_loop;
+mod socket;
 mod writer;
 pub use attachment::{Attachment, Ready};
 pub use codec::Incoming;

@@ -23,11 +23,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
-use tungstenite::protocol::frame::coding::Data;
 
-use self::sending::Express;
 use self::state::State;
-use crate::batch::Hold;
 use crate::close::CloseRequest;
 use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
@@ -62,60 +59,6 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
-    }
-
-    /// Writes or queues a message, or says why not.
-    pub(crate) fn send(
-        &self,
-        message: Offer<'_>,
-        policy: OutboxPolicy,
-        limits: &OutboxConfig,
-        hold: Hold,
-    ) -> Sent {
-        let mut state = self.lock();
-        let sent = match state.express(&message, policy, limits, hold) {
-            Express::Done(sent) => return sent,
-            Express::Tried(outcome) => state.finish_write(message, policy, outcome),
-            Express::No if !state.accepts() => return Sent::new(SendOutcome::Closed, 0),
-            Express::No => state.send(message, policy, limits, hold),
-        };
-        let waker = if state.line.is_listed {
-            // Whoever has it on the list writes.
-            None
-        } else {
-            self.hand_over(&mut state)
-        };
-        drop(state);
-        let woke = waker.is_some();
-        wake(waker);
-        Sent { woke, ..sent }
-    }
-
-    /// Puts a short message to those that are written together at the end of the wake-up which holds everything. Returns
-    /// `false` when there are none, or it has to be asked whether it may enter: [`send`](Self::send).
-    #[inline]
-    pub(crate) fn join(&self, data: Data, body: &[u8]) -> bool {
-        self.lock().join(data, body)
-    }
-
-    /// Writes what was held for the end of a wake-up. Tells what is out.
-    pub(crate) fn write_held(&self) -> Load {
-        let mut state = self.lock();
-        state.line.is_listed = false;
-        let written = state.flush();
-        let waker = self.hand_over(&mut state);
-        drop(state);
-        wake(waker);
-        written
-    }
-
-    /// What could not be written here is left to the transport's task.
-    fn hand_over(&self, state: &mut State) -> Option<Waker> {
-        if !state.has_work() {
-            return None;
-        }
-        self.has_work.store(true, Ordering::Release);
-        self.rouse_for_message(state)
     }
 
     /// A connection carries the session from here on. With `socket`, whoever sends may write to it.

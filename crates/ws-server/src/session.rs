@@ -216,6 +216,7 @@ impl Session {
     }
 
     /// One of many sends of the same message; the caller settles the account.
+    #[inline]
     pub(crate) fn offer(&self, message: &Encoded, policy: OutboxPolicy, account: &mut Account) -> Sent {
         self.pass_on(Offer::Framed(message), policy, account)
     }

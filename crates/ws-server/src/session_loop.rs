@@ -151,7 +151,11 @@ impl Connection {
                 return Poll::Ready(Ending::cut());
             }
             let progress = if self.is_at_ease() {
-                self.read_at_ease(context)
+                let progress = self.read_at_ease(context);
+                if !progress && self.outbox().is_asleep(context) {
+                    return Poll::Pending;
+                }
+                progress
             } else {
                 self.round(context)
             };
@@ -182,7 +186,7 @@ impl Connection {
             && !outbox.has_work()
     }
 
-    /// What a round comes to then. Whatever it brings about is seen to by the next.
+    /// What a round comes to then. Whatever it brings about is seen to by the next; nothing when there was nothing.
     fn read_at_ease(&mut self, context: &mut Context<'_>) -> bool {
         let read = with_scratch(|scratch| self.read_socket(scratch, context));
         self.held.write(OTHERS);
@@ -225,13 +229,7 @@ impl Connection {
     }
 
     /// Goes to sleep until the outbox has news for us; everything else has our waker already.
-    #[inline]
     fn sleep(&self, context: &Context<'_>) -> bool {
-        (self.is_at_ease() && self.outbox().is_asleep(context)) || self.lie_down(context)
-    }
-
-    #[inline(never)]
-    fn lie_down(&self, context: &Context<'_>) -> bool {
         let messages = self.link.is_some() && !self.is_blocked && self.closing.is_none();
         let interest = Interest {
             messages,

@@ -13,6 +13,7 @@ use crate::deflate::Compression;
 use crate::encoded::Encoded;
 use crate::gathered::Gathered;
 use crate::outbox::{Load, Offer};
+use crate::socket;
 
 /// Frames handed to the kernel by one call.
 pub(crate) const SLICES: usize = 64;
@@ -251,13 +252,13 @@ impl Writer {
     /// The same without a wait, for any thread that may write to the socket.
     pub(crate) fn try_write(&mut self, socket: &OwnedWriteHalf) -> io::Result<Progress> {
         if let Some(gathered) = self.gathered.as_ref().filter(|_| self.queue.is_empty()) {
-            let outcome = socket.try_write(gathered.bytes());
+            let outcome = socket::send(socket.as_ref(), gathered.bytes());
             self.close_gathered();
             return self.gathered_out(outcome);
         }
         self.seal();
         let written = match &self.queue.as_slices() {
-            ([only], []) => socket.try_write(&only.rest)?,
+            ([only], []) => socket::send(socket.as_ref(), &only.rest)?,
             _ => self.with_slices(|slices| socket.try_write_vectored(slices))?,
         };
         if written == 0 {

@@ -43,22 +43,21 @@ impl Line {
         self.socket.as_ref()
     }
 
-    /// Whether a message of this wake-up was written already.
-    pub(super) fn is_of(&self, wake_up: u32) -> bool {
-        self.wake_up == Some(wake_up)
-    }
-
-    /// A message of this wake-up is written.
-    pub(super) fn note(&mut self, wake_up: u32) {
-        self.wake_up = Some(wake_up);
-    }
-
     /// Whether a message is to be held until the end of the wake-up.
-    pub(super) fn holds(&mut self, hold: Hold) -> bool {
+    #[inline]
+    pub(super) fn would_hold(&self, hold: Hold) -> bool {
         match hold {
             Hold::Never => false,
             Hold::Always => true,
-            Hold::Repeated(wake_up) => self.wake_up.replace(wake_up) == Some(wake_up),
+            Hold::Repeated(wake_up) => self.wake_up == Some(wake_up),
+        }
+    }
+
+    /// A message of this wake-up is written, or held.
+    #[inline]
+    pub(super) fn note(&mut self, hold: Hold) {
+        if let Hold::Repeated(wake_up) = hold {
+            self.wake_up = Some(wake_up);
         }
     }
 

@@ -7,6 +7,7 @@ use tungstenite::protocol::frame::coding::Data;
 
 use crate::codec::{MAX_DATA_HEADER, append_data_frame, data_frame_len, write_data_header};
 use crate::encoded::Encoded;
+use crate::socket;
 
 /// Bodies up to this length are framed on the stack to be written; a longer one is written from where it is.
 const ON_STACK: usize = 120;
@@ -46,10 +47,11 @@ impl Offer<'_> {
     }
 
     /// Writes as much of its frame as the socket takes.
+    #[inline]
     pub(super) fn try_write(&self, socket: &OwnedWriteHalf) -> io::Result<usize> {
         let (data, body) = match self {
             Self::Body(data, body) => (*data, *body),
-            Self::Framed(message) => return socket.try_write(message.frame()),
+            Self::Framed(message) => return socket::send(socket.as_ref(), message.frame()),
         };
         let mut space = [0; MAX_DATA_HEADER + ON_STACK];
         let header = write_data_header(data, body.len(), &mut space);
@@ -58,6 +60,6 @@ impl Offer<'_> {
         }
         let end = header + body.len();
         space[header..end].copy_from_slice(body);
-        socket.try_write(&space[..end])
+        socket::send(socket.as_ref(), &space[..end])
     }
 }

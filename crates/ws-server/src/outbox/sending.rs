@@ -1,70 +1,127 @@
 //! How a message enters an outbox: written at once, put to others that are written together, or queued.
 
 use std::io;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
 
+use parking_lot::MutexGuard;
+use tokio::net::tcp::OwnedWriteHalf;
 use tungstenite::protocol::frame::coding::Data;
 
 use super::offer::Offer;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
 use super::state::State;
+use super::{Outbox, wake};
 use crate::batch::Hold;
 use crate::config::{OutboxConfig, or_unlimited};
 use crate::gathered::Gathered;
 use crate::writer::SLICES;
 
-/// What became of a message on the short way.
-pub(super) enum Express {
-    /// It is written, or kept with others that are to be written.
-    Done(Sent),
-    /// It was written in part or not at all.
-    Tried(io::Result<usize>),
-    /// It has to go the long way.
-    No,
-}
-
-impl State {
-    /// The way of nearly every message: nothing stands before it, and it is written at once or put to those that are
-    /// written together. The long way would do the same.
+impl Outbox {
+    /// Writes or queues a message, or says why not.
     #[inline]
-    pub(super) fn express(
-        &mut self,
-        message: &Offer<'_>,
+    pub(crate) fn send(
+        &self,
+        message: Offer<'_>,
         policy: OutboxPolicy,
         limits: &OutboxConfig,
         hold: Hold,
-    ) -> Express {
-        let is_open = !self.ended && self.close.is_none();
-        if !is_open || !self.queue.is_empty() || !self.writer.is_plain() {
-            return Express::No;
-        }
-        let Some(socket) = self.line.clear() else {
-            return Express::No;
+    ) -> Sent {
+        let mut state = self.lock();
+        let Some(socket) = state.free_line(hold) else {
+            return self.send_behind(state, message, policy, limits, hold);
         };
-        let length = message.len();
-        if self.writer.has_gathered() {
-            let joins = hold == Hold::Always
-                && length <= Gathered::SMALL
-                && !matches!(policy, OutboxPolicy::KeepLatest(_))
-                && self.fits(length, limits);
-            // It is on the list, so whoever has it there writes, and wakes the task for the rest.
-            return match joins && self.line.is_listed {
-                true => Express::Done(self.gather(message, length, true)),
-                false => Express::No,
-            };
-        }
-        match hold {
-            Hold::Always => return Express::No,
-            Hold::Repeated(wake_up) if self.line.is_of(wake_up) => return Express::No,
-            _ => {}
-        }
         let outcome = message.try_write(socket);
-        if let Hold::Repeated(wake_up) = hold {
-            self.line.note(wake_up);
-        }
+        state.line.note(hold);
         match outcome {
-            Ok(written) if written == length => Express::Done(Sent::written(length)),
-            outcome => Express::Tried(outcome),
+            Ok(written) if written == message.len() => Sent::written(written),
+            outcome => self.keep_rest(state, message, policy, outcome),
         }
+    }
+
+    /// Something stands before the message, or it is held.
+    #[inline(never)]
+    fn send_behind(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        message: Offer<'_>,
+        policy: OutboxPolicy,
+        limits: &OutboxConfig,
+        hold: Hold,
+    ) -> Sent {
+        if !state.accepts() {
+            return Sent::new(SendOutcome::Closed, 0);
+        }
+        let sent = state.send(message, policy, limits, hold);
+        self.leave(state, sent)
+    }
+
+    /// The socket did not take all of the message.
+    #[cold]
+    fn keep_rest(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        message: Offer<'_>,
+        policy: OutboxPolicy,
+        outcome: io::Result<usize>,
+    ) -> Sent {
+        let sent = state.finish_write(message, policy, outcome);
+        self.leave(state, sent)
+    }
+
+    /// What is left is somebody's to write.
+    fn leave(&self, mut state: MutexGuard<'_, State>, sent: Sent) -> Sent {
+        let waker = if state.line.is_listed {
+            // Whoever has it on the list writes.
+            None
+        } else {
+            self.hand_over(&mut state)
+        };
+        drop(state);
+        let woke = waker.is_some();
+        wake(waker);
+        Sent { woke, ..sent }
+    }
+
+    /// Puts a short message to those that are written together at the end of the wake-up which holds everything. Returns
+    /// `false` when there are none, or it has to be asked whether it may enter: [`send`](Self::send).
+    #[inline]
+    pub(crate) fn join(&self, data: Data, body: &[u8]) -> bool {
+        self.lock().join(data, body)
+    }
+
+    /// Writes what was held for the end of a wake-up. Tells what is out.
+    pub(crate) fn write_held(&self) -> Load {
+        let mut state = self.lock();
+        state.line.is_listed = false;
+        let written = state.flush();
+        let waker = self.hand_over(&mut state);
+        drop(state);
+        wake(waker);
+        written
+    }
+
+    /// What could not be written here is left to the transport's task.
+    fn hand_over(&self, state: &mut State) -> Option<Waker> {
+        if !state.has_work() {
+            return None;
+        }
+        self.has_work.store(true, Ordering::Release);
+        self.rouse_for_message(state)
+    }
+}
+
+impl State {
+    /// The socket, if nothing stands before a message and it need not be held: it is written at once. So it is with nearly
+    /// every message.
+    #[inline]
+    pub(super) fn free_line(&self, hold: Hold) -> Option<&OwnedWriteHalf> {
+        let is_open = !self.ended && self.close.is_none();
+        let is_free =
+            is_open && self.queue.is_empty() && self.writer.is_plain() && !self.writer.has_gathered();
+        self.line
+            .clear()
+            .filter(|_| is_free && !self.line.would_hold(hold))
     }
 
     /// Writes a message, or keeps it for the end of the wake-up or for the transport's task.
@@ -78,7 +135,8 @@ impl State {
         if self.line.clear().is_none() {
             return self.enqueue(message, policy, limits);
         }
-        let holds = self.line.holds(hold);
+        let holds = self.line.would_hold(hold);
+        self.line.note(hold);
         let is_plain = self.queue.is_empty() && self.writer.is_plain();
         if is_plain && !holds && !self.writer.has_gathered() {
             return self.write_at_once(message, policy);

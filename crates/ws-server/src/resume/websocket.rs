@@ -22,17 +22,17 @@ use crate::hub::Hub;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
 use crate::session::{Session, TransportKind};
+use crate::text::Text;
 
 use self::link::Link;
 
 /// What the hub of such connections does with their messages.
 pub(crate) fn handlers() -> Handlers {
     Handlers {
-        text: Some(handler(|session: Session, text: String| {
-            with_link(
-                session,
-                |link, session| async move { link.text(&session, text).await },
-            )
+        text: Some(handler(|session: Session, text: Text| {
+            with_link(session, |link, session| async move {
+                link.text(&session, text.into_string()).await
+            })
         })),
         binary: Some(handler(|session: Session, body: Bytes| {
             with_link(session, |link, session| async move {

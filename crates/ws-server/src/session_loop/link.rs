@@ -2,11 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use core_executor::{ConnectionPermit, IoStream};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::socket;
 
 /// What the task reads from. Whoever sends may write to a TCP socket, so its other half belongs to the outbox.
 pub(super) enum Link {
@@ -40,14 +42,26 @@ impl Link {
         }
     }
 
+    /// Reads once. Returns how many bytes; 0 is the end.
     pub(super) fn poll_read(
         &mut self,
-        buffer: &mut ReadBuf<'_>,
+        buffer: &mut [u8],
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp { read, .. } => Pin::new(read).poll_read(context, buffer),
-            Self::Other(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+            Self::Tcp { read, .. } => loop {
+                match socket::receive(read.as_ref(), buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        ready!(read.as_ref().poll_read_ready(context))?;
+                    }
+                    outcome => return Poll::Ready(outcome),
+                }
+            },
+            Self::Other(stream) => {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut **stream).poll_read(context, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
         }
     }
 }

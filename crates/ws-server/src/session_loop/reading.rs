@@ -3,7 +3,6 @@
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::ReadBuf;
 
 use super::Connection;
 use crate::batch::Batch;
@@ -60,24 +59,19 @@ impl Connection {
         let Some(link) = &mut self.link else {
             return Read::Nothing;
         };
-        let mut buffer = ReadBuf::new(scratch);
-        match link.poll_read(&mut buffer, context) {
+        match link.poll_read(scratch, context) {
             Poll::Pending => return Read::Nothing,
             Poll::Ready(Err(error)) => self.failed(error),
-            Poll::Ready(Ok(())) => {
-                let length = buffer.filled().len();
-                if length == 0 {
-                    self.end_of_stream();
-                } else {
-                    self.heard();
-                    self.metrics().bytes_in.inc_by(length as u64);
-                    let used = self.decode(&mut scratch[..length], context);
-                    if used < length {
-                        self.backlog = Some(Box::new(BytesMut::from(&scratch[used..length])));
-                    }
-                    if length < scratch.len() {
-                        return Read::Short;
-                    }
+            Poll::Ready(Ok(0)) => self.end_of_stream(),
+            Poll::Ready(Ok(length)) => {
+                self.heard();
+                self.metrics().bytes_in.inc_by(length as u64);
+                let used = self.decode(&mut scratch[..length], context);
+                if used < length {
+                    self.backlog = Some(Box::new(BytesMut::from(&scratch[used..length])));
+                }
+                if length < scratch.len() {
+                    return Read::Short;
                 }
             }
         }

@@ -89,7 +89,7 @@ impl Link {
 
     pub(super) async fn text(&self, session: &Session, text: String) {
         match Text::read(text) {
-            Text::Message(text) => self.message(session, Incoming::Text(text)).await,
+            Text::Message(text) => self.message(session, Incoming::Text(text.into())).await,
             Text::Control(said) => self.control(session, said).await,
             Text::Malformed => refuse(session, 400, "malformed control envelope"),
         }
