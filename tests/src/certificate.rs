@@ -1,7 +1,8 @@
 //! Certificates for tests, and clients that trust them.
 
 use crate::http;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use rcgen::{CertifiedKey, PublicKeyData, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +16,38 @@ pub fn self_signed() -> (String, String) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).expect("the name is fine");
     (cert.pem(), signing_key.serialize_pem())
+}
+
+/// A certificate as [`self_signed`], for clients that are told which key to trust.
+pub struct Pinned {
+    /// In PEM.
+    pub certificate: String,
+    /// In PEM.
+    pub key: String,
+    /// The SHA-256 of its public key (SubjectPublicKeyInfo) in Base64, as browsers take it (RFC 7469 §2.4).
+    pub pin: String,
+}
+
+impl Pinned {
+    /// A new one.
+    pub fn new() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("the name is fine");
+        let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+        let sha256 = suite.tls13().expect("a suite of TLS 1.3").common.hash_provider;
+        let hash = sha256.hash(&signing_key.subject_public_key_info());
+        Self {
+            certificate: cert.pem(),
+            key: signing_key.serialize_pem(),
+            pin: BASE64_STANDARD.encode(hash.as_ref()),
+        }
+    }
+}
+
+impl Default for Pinned {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Connects to `address` as `localhost` and trusts the certificates of `pem` alone. `protocols` are offered by ALPN.

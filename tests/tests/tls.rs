@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tungstenite::Message;
 use workspace_tests::certificate::{Secure, connect, self_signed};
 use workspace_tests::example::{Example, Launch};
+use workspace_tests::observe::skipped;
 use workspace_tests::{PATIENCE, http};
 
 /// An example under TLS, with what its clients have to trust.
@@ -139,7 +140,7 @@ fn run(program: &str, arguments: &[&str]) -> Option<String> {
             Some(String::from_utf8_lossy(&text).into_owned())
         }
         Err(error) => {
-            eprintln!("NOT TESTED: {program} cannot be run ({error})");
+            skipped(&format!("{program} cannot be run ({error})"));
             None
         }
     }
