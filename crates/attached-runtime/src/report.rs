@@ -26,7 +26,7 @@ pub struct ShutdownReport {
     pub requests_answered: u64,
     /// Requests that were still under way at the deadline.
     pub requests_cut: u64,
-    /// Polls that were waiting and were answered at once.
+    /// Polls and SSE streams that were waiting and were answered at once.
     pub polls_answered: u64,
     /// What became of the WebSocket sessions.
     pub websocket: WsReport,

@@ -212,14 +212,31 @@ pub const KEYS: &[Key] = &[
         "nesting of an envelope, deeper texts are raw messages",
     ),
     key("LONGPOLL_WAIT", "25", "s an empty poll is held open, below 30"),
-    key("LONGPOLL_SESSION_TTL", "60", "s an unused mailbox is kept"),
+    key(
+        "LONGPOLL_SESSION_TTL",
+        "60",
+        "s an unused mailbox is kept, and a session without a transport",
+    ),
     key(
         "LONGPOLL_MAX_SESSIONS",
         "10000",
-        "mailboxes at once, beyond it 503",
+        "mailboxes at once, and resumable sessions, beyond it 503",
     ),
-    key("LONGPOLL_RING_MESSAGES", "256", "messages a mailbox keeps"),
-    key("LONGPOLL_RING_BYTES", "1048576", "bytes a mailbox keeps"),
+    key(
+        "LONGPOLL_MAX_SESSIONS_PER_ADDRESS",
+        "1000",
+        "resumable sessions opened from one address, beyond it 429, 0 = off",
+    ),
+    key(
+        "LONGPOLL_RING_MESSAGES",
+        "256",
+        "messages a mailbox keeps, or a session until acknowledged",
+    ),
+    key(
+        "LONGPOLL_RING_BYTES",
+        "1048576",
+        "bytes a mailbox keeps, or a session until acknowledged",
+    ),
     key(
         "LONGPOLL_OPEN_MAILBOXES",
         "false",

@@ -8,7 +8,7 @@ use axum::Router;
 use core_executor::Spawner;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use ws_server::{Hub, WsServer};
+use ws_server::{Hub, Resumption, WsServer};
 
 use crate::channel::Terms;
 use crate::mailboxes::Mailboxes;
@@ -30,7 +30,10 @@ pub(crate) struct Shared {
     pub(crate) config: LongPollConfig,
     pub(crate) metrics: LongPollMetrics,
     pub(crate) mailboxes: Mailboxes,
-    pub(crate) waiters: Waiters,
+    /// Places for waiting polls.
+    pub(crate) waiters: Arc<Waiters>,
+    /// Places for SSE streams.
+    pub(crate) streams: Arc<Waiters>,
     open_mailboxes: AtomicBool,
     /// The server's; absent until it is attached.
     hub: OnceLock<Hub>,
@@ -55,7 +58,8 @@ impl LongPollBridge {
         };
         let shared = Shared {
             mailboxes: Mailboxes::new(config.max_sessions, terms),
-            waiters: Waiters::new(config.max_waiting, metrics.polls_waiting.clone()),
+            waiters: Arc::new(Waiters::new(config.max_waiting, metrics.polls_waiting.clone())),
+            streams: Arc::new(Waiters::new(config.max_waiting, metrics.streams_active.clone())),
             open_mailboxes: AtomicBool::new(config.open_mailboxes),
             hub: OnceLock::new(),
             sweeps: AtomicBool::new(false),
@@ -80,7 +84,8 @@ impl LongPollBridge {
     }
 
     /// Attaches the bridge to a server: it hears what the sessions say and what is broadcast, and hands in what is
-    /// sent over HTTP. Gives the server back, to be described further or started.
+    /// sent over HTTP; sessions may outlive their transport from here on ([`WsServer::resumable`]). Gives the server back,
+    /// to be described further or started.
     ///
     /// A bridge serves one server. Attaching it to a second one has no effect but a line in the log.
     pub fn attach(&self, server: WsServer) -> WsServer {
@@ -88,12 +93,14 @@ impl LongPollBridge {
             tracing::error!("the long-polling bridge is attached to a server already");
             return server;
         }
-        server.relay(Arc::new(MailboxRelay::new(&self.shared)))
+        server
+            .resumable(self.shared.config.resume())
+            .relay(Arc::new(MailboxRelay::new(&self.shared)))
     }
 
-    /// The endpoints `GET /ws/poll` and `POST /ws/send`, to be merged or nested into any router.
+    /// The endpoints `GET /ws/poll`, `POST /ws/send` and those under `/ws/session`, to be merged or nested into any router.
     ///
-    /// A limit on the time of requests must leave polls alone, or be longer than
+    /// A limit on the time of requests must leave polls and streams alone, or be longer than
     /// [`LongPollConfig::wait`]. A send is answered within [`LongPollConfig::request_limit`].
     pub fn router(&self) -> Router {
         routes::router(self.clone())
@@ -128,19 +135,39 @@ impl LongPollBridge {
         })
     }
 
-    /// Answers every waiting poll at once and lets no new one wait. Returns how many waited; never blocks; again has
-    /// no effect. For the end of the server: what is answered with `[]` is asked again by clients in a loop, so
-    /// listeners should be closed by then.
+    /// Answers every waiting poll and ends every stream at once, and lets no new poll wait; sessions of the lossless form
+    /// are told why, and when to come back ([`Resumption::close_polled`]). Returns how many polls and streams there were;
+    /// never blocks; again has no effect. For the end of the server: what is answered with `[]` is asked again by
+    /// clients in a loop, so listeners should be closed by then.
     pub fn begin_drain(&self) -> usize {
-        let waiting = self.waiting();
-        self.shared.is_draining.store(true, Ordering::SeqCst);
+        let under_way = self.waiting() + self.streams();
+        if self.shared.is_draining.swap(true, Ordering::SeqCst) {
+            return under_way;
+        }
         self.shared.drain.notify_waiters();
-        waiting
+        if let Some(resumption) = self.resumption() {
+            resumption.close_polled();
+        }
+        under_way
+    }
+
+    fn resumption(&self) -> Option<Resumption> {
+        self.shared.hub().and_then(Hub::resumption)
     }
 
     /// Polls that wait for a message now.
     pub fn waiting(&self) -> usize {
         self.shared.waiters.count()
+    }
+
+    /// SSE streams that are open now.
+    pub fn streams(&self) -> usize {
+        self.shared.streams.count()
+    }
+
+    /// Sessions of the lossless form there are now, whatever carries them.
+    pub fn sessions(&self) -> usize {
+        self.resumption().map_or(0, |resumption| resumption.count())
     }
 
     /// Mailboxes there are now.

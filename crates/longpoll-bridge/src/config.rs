@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use core_executor::{Env, EnvError};
+use ws_server::ResumeConfig;
 
 use crate::BridgeError;
 
@@ -17,15 +18,18 @@ pub struct LongPollConfig {
     /// How long a poll is held open while there is nothing for it, from 0 (never) to less than 30 s. Default 25 s
     /// (`LONGPOLL_WAIT`).
     pub wait: Duration,
-    /// How long a mailbox lives after its last poll or send, more than 0. Default 60 s (`LONGPOLL_SESSION_TTL`).
+    /// How long a mailbox lives after its last poll or send, and a session of the lossless form without a transport; more
+    /// than 0. Default 60 s (`LONGPOLL_SESSION_TTL`).
     pub session_ttl: Duration,
-    /// Mailboxes at one time, at least 1. Default 10000 (`LONGPOLL_MAX_SESSIONS`).
+    /// Mailboxes at one time, and sessions of the lossless form, at least 1. Default 10000 (`LONGPOLL_MAX_SESSIONS`).
     pub max_sessions: usize,
-    /// Messages one mailbox keeps, at least 1; the oldest is dropped, and counted, for the newest. Default 256
-    /// (`LONGPOLL_RING_MESSAGES`).
+    /// Sessions of the lossless form at one time that were opened from one IPv4 address or one IPv6 network of 64 bits;
+    /// 0 = off. Default 1000 (`LONGPOLL_MAX_SESSIONS_PER_ADDRESS`).
+    pub max_sessions_per_address: usize,
+    /// Messages one mailbox keeps, or one session until they are acknowledged, at least 1; the oldest is dropped, and
+    /// counted, for the newest. Default 256 (`LONGPOLL_RING_MESSAGES`).
     pub ring_messages: usize,
-    /// Bytes of messages one mailbox keeps, at least 1; also the largest body of a send. Default 1 MiB
-    /// (`LONGPOLL_RING_BYTES`).
+    /// Bytes kept likewise, at least 1; also the largest body of a send. Default 1 MiB (`LONGPOLL_RING_BYTES`).
     pub ring_bytes: usize,
     /// Serve mailboxes whose names the clients choose: whoever knows a name can read it. Default false
     /// (`LONGPOLL_OPEN_MAILBOXES`); a program can also say it with
@@ -34,11 +38,15 @@ pub struct LongPollConfig {
     /// How long a request may take beside the wait of a poll, more than 0: the `authorize` hook, the body and the
     /// handlers of a send together. Default 30 s.
     pub request_limit: Duration,
-    /// Polls that may wait at one time, over all mailboxes. Default 20000.
+    /// Polls that may wait at one time, over all mailboxes and sessions, and as many streams. Default 20000.
     pub max_waiting: usize,
     /// Readers with a cookie that one mailbox remembers, at least 1; the one that has not polled for longest is
     /// forgotten for a new one. Default 1024.
     pub max_readers: usize,
+    /// How often an SSE stream says something at least, more than 0. Default 15 s.
+    pub heartbeat: Duration,
+    /// Cookies, by their names, whose values the id of a session is bound to: those that say who is logged in. Default none.
+    pub bound_cookies: Vec<String>,
 }
 
 impl Default for LongPollConfig {
@@ -47,12 +55,15 @@ impl Default for LongPollConfig {
             wait: Duration::from_secs(25),
             session_ttl: Duration::from_secs(60),
             max_sessions: 10_000,
+            max_sessions_per_address: 1000,
             ring_messages: 256,
             ring_bytes: 1 << 20,
             open_mailboxes: false,
             request_limit: Duration::from_secs(30),
             max_waiting: 20_000,
             max_readers: 1024,
+            heartbeat: Duration::from_secs(15),
+            bound_cookies: Vec::new(),
         }
     }
 }
@@ -78,13 +89,34 @@ impl LongPollConfig {
             wait,
             session_ttl,
             max_sessions: size("LONGPOLL_MAX_SESSIONS", default.max_sessions)?,
+            max_sessions_per_address: env.number(
+                "LONGPOLL_MAX_SESSIONS_PER_ADDRESS",
+                default.max_sessions_per_address as u64,
+                0..=u64::from(u32::MAX),
+            )? as usize,
             ring_messages: size("LONGPOLL_RING_MESSAGES", default.ring_messages)?,
             ring_bytes: size("LONGPOLL_RING_BYTES", default.ring_bytes)?,
             open_mailboxes: env.flag("LONGPOLL_OPEN_MAILBOXES", default.open_mailboxes)?,
             request_limit: default.request_limit,
             max_waiting: default.max_waiting,
             max_readers: default.max_readers,
+            heartbeat: default.heartbeat,
+            bound_cookies: default.bound_cookies,
         })
+    }
+
+    /// What the server does for sessions that outlive their transport.
+    pub(crate) fn resume(&self) -> ResumeConfig {
+        ResumeConfig {
+            resume_time: self.session_ttl,
+            ring_messages: self.ring_messages,
+            ring_bytes: self.ring_bytes,
+            max_sessions: self.max_sessions,
+            max_sessions_per_address: self.max_sessions_per_address,
+            wait: self.wait,
+            heartbeat: self.heartbeat,
+            bound_cookies: self.bound_cookies.clone(),
+        }
     }
 
     /// Whether the values keep to their ranges; settings from the environment do.
@@ -100,6 +132,7 @@ impl LongPollConfig {
             (self.ring_bytes > 0, "ring_bytes", "at least 1"),
             (!self.request_limit.is_zero(), "request_limit", "more than 0"),
             (self.max_readers > 0, "max_readers", "at least 1"),
+            (!self.heartbeat.is_zero(), "heartbeat", "more than 0"),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
             Some((_, field, expected)) => Err(BridgeError::Setting { field, expected }),
@@ -143,6 +176,7 @@ mod tests {
             ("LONGPOLL_WAIT", "250ms"),
             ("LONGPOLL_SESSION_TTL", "2"),
             ("LONGPOLL_MAX_SESSIONS", "3"),
+            ("LONGPOLL_MAX_SESSIONS_PER_ADDRESS", "0"),
             ("LONGPOLL_RING_MESSAGES", "4"),
             ("LONGPOLL_RING_BYTES", "5"),
             ("LONGPOLL_OPEN_MAILBOXES", "on"),
@@ -151,6 +185,7 @@ mod tests {
             wait: Duration::from_millis(250),
             session_ttl: Duration::from_secs(2),
             max_sessions: 3,
+            max_sessions_per_address: 0,
             ring_messages: 4,
             ring_bytes: 5,
             open_mailboxes: true,

@@ -38,6 +38,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Two forms
+//!
+//! The **lossless form**, under `/ws/session`, carries sessions as WebSocket does: the same callbacks, rooms and order,
+//! messages with numbers that are sent again until they are acknowledged, over polls or SSE and back to WebSocket.
+//! `docs/wire-protocol.md` is its description. The **plain form** is that of old pages, and is what follows.
+//!
 //! # Endpoints
 //!
 //! **`GET /ws/poll`** takes `session_id` (absent or empty: `broadcast`) and `max` (default 50, brought to between 1
@@ -78,7 +84,7 @@
 //!
 //! # End
 //!
-//! [`LongPollBridge::begin_drain`] answers whatever waits. The sweeper ends with the executor's shutdown signal.
+//! [`LongPollBridge::begin_drain`] answers whatever waits and ends the streams. The sweeper ends with the executor's shutdown signal.
 
 mod bridge;
 pub use bridge::LongPollBridge;
@@ -98,6 +104,7 @@ mod sweeper;
 mod waiters;
 
 mod cookie;
+mod lossless;
 mod openapi;
 mod poll;
 mod posted;

@@ -9,10 +9,11 @@ use crate::refusal::Reason;
 ///
 /// | name | kind | counts |
 /// |---|---|---|
-/// | `ws_lp_sessions_total` | counter | mailboxes made |
-/// | `ws_lp_sessions_active` | gauge | mailboxes there are |
+/// | `ws_lp_sessions_total` | counter | mailboxes made, and sessions of the lossless form opened over HTTP |
+/// | `ws_lp_sessions_active` | gauge | those there are |
 /// | `ws_lp_polls_total` | counter | polls served, also with nothing; refused ones are not in it |
 /// | `ws_lp_polls_waiting` | gauge | polls that wait now |
+/// | `ws_lp_streams_active` | gauge | SSE streams that are open |
 /// | `ws_lp_messages_enqueued_total` | counter | messages put into a mailbox |
 /// | `ws_lp_messages_drained_total` | counter | messages given to a first reader |
 /// | `ws_lp_messages_buffered` | gauge | messages that nobody has read yet |
@@ -22,13 +23,15 @@ use crate::refusal::Reason;
 /// | `ws_lp_messages_missed_total` | counter | messages a reader did not get because they had gone, each reader counted |
 /// | `ws_lp_refused_total` | counter | requests refused, by `reason` |
 ///
-/// No message is lost without a count: enqueued = drained + overwritten + expired + buffered.
+/// No message is lost without a count: enqueued = drained + overwritten + expired + buffered. These are about mailboxes;
+/// the messages of sessions are counted by the server (`ws_messages_…`).
 #[derive(Debug, Clone)]
 pub struct LongPollMetrics {
     pub(crate) sessions: IntCounter,
     pub(crate) sessions_active: IntGauge,
     pub(crate) polls: IntCounter,
     pub(crate) polls_waiting: IntGauge,
+    pub(crate) streams_active: IntGauge,
     pub(crate) enqueued: IntCounter,
     pub(crate) drained: IntCounter,
     pub(crate) buffered: IntGauge,
@@ -51,10 +54,11 @@ impl LongPollMetrics {
             refused.with_label_values(&[reason.as_str()]);
         }
         Self {
-            sessions: counter("ws_lp_sessions_total", "Mailboxes made"),
-            sessions_active: gauge("ws_lp_sessions_active", "Mailboxes there are"),
+            sessions: counter("ws_lp_sessions_total", "Mailboxes and sessions made"),
+            sessions_active: gauge("ws_lp_sessions_active", "Mailboxes and sessions there are"),
             polls: counter("ws_lp_polls_total", "Polls served"),
             polls_waiting: gauge("ws_lp_polls_waiting", "Polls that wait for a message"),
+            streams_active: gauge("ws_lp_streams_active", "SSE streams that are open"),
             enqueued: counter("ws_lp_messages_enqueued_total", "Messages put into a mailbox"),
             drained: counter("ws_lp_messages_drained_total", "Messages given to a first reader"),
             buffered: gauge(
@@ -88,6 +92,7 @@ impl LongPollMetrics {
             sessions_active,
             polls,
             polls_waiting,
+            streams_active,
             enqueued,
             drained,
             buffered,
@@ -98,7 +103,7 @@ impl LongPollMetrics {
             refused,
         } = self.clone();
         let counters = [sessions, polls, enqueued, drained, overwritten, expired, missed];
-        let gauges = [sessions_active, polls_waiting, buffered, kept];
+        let gauges = [sessions_active, polls_waiting, streams_active, buffered, kept];
         let counters = counters
             .into_iter()
             .map(|counter| Box::new(counter) as Box<dyn Collector>);
@@ -113,6 +118,25 @@ impl LongPollMetrics {
 
     pub(crate) fn refused(&self, reason: Reason) {
         self.refused.with_label_values(&[reason.as_str()]).inc();
+    }
+}
+
+/// Something that is counted as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Counted(IntGauge);
+
+impl Counted {
+    /// A session.
+    pub(crate) fn session(metrics: &LongPollMetrics) -> Self {
+        metrics.sessions.inc();
+        metrics.sessions_active.inc();
+        Self(metrics.sessions_active.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

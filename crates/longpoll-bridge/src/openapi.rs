@@ -1,4 +1,6 @@
-//! The two endpoints as OpenAPI describes them.
+//! The endpoints as OpenAPI describes them.
+
+mod lossless;
 
 use serde_json::{Value, json};
 
@@ -6,7 +8,10 @@ use serde_json::{Value, json};
 const MAILBOX: &str = r"^(lps_[0-9a-f]{32}|room:[ -~]{1,123}|(?!lps_|room:)[A-Za-z0-9._:@-]{0,128})$";
 
 pub(crate) fn paths() -> Value {
-    json!({ "/ws/poll": { "get": poll() }, "/ws/send": { "post": send() } })
+    let mut paths = lossless::paths();
+    paths["/ws/poll"] = json!({ "get": poll() });
+    paths["/ws/send"] = json!({ "post": send() });
+    paths
 }
 
 fn poll() -> Value {

@@ -17,7 +17,7 @@ use crate::resolver::{Access, MailboxName};
 use crate::ring::Batch;
 
 /// Messages in one answer, when the poll does not say.
-const DEFAULT_MAX: usize = 50;
+pub(crate) const DEFAULT_MAX: usize = 50;
 /// Messages in one answer, whatever the poll says.
 const LARGEST_MAX: usize = 256;
 /// Says how many messages the reader has missed since its last poll; absent when it is none.
@@ -54,7 +54,7 @@ impl Poll {
 }
 
 /// A whole number, brought to between 1 and 256; one too large for any type is still a number.
-fn parse_max(text: &str) -> Result<usize, Refusal> {
+pub(crate) fn parse_max(text: &str) -> Result<usize, Refusal> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Refusal::Max);
     }

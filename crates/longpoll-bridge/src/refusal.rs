@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use ws_server::ResumeError;
 
 /// Seconds after which there may be a free mailbox, a place to wait, or a server that runs.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -45,6 +46,18 @@ pub(crate) enum Refusal {
     HandlersTooSlow,
     HandlerPanicked,
     NotRunning,
+    /// No session is named where one has to be.
+    NoSession,
+    Cursor,
+    /// A body that is not what the lossless form sends.
+    Sent,
+    NotInARow,
+    MessageTooLarge,
+    CloseWish,
+    /// Another transport has taken the session over.
+    Replaced,
+    /// The session does not go on with this request.
+    Resume(ResumeError),
 }
 
 /// Why requests are refused, as far as it is counted: the values of a metric's label.
@@ -54,6 +67,7 @@ pub(crate) enum Reason {
     Denied,
     Failed,
     Full,
+    Late,
     Malformed,
     NotAttached,
     TooLarge,
@@ -61,11 +75,12 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Closed,
         Self::Denied,
         Self::Failed,
         Self::Full,
+        Self::Late,
         Self::Malformed,
         Self::NotAttached,
         Self::TooLarge,
@@ -78,6 +93,7 @@ impl Reason {
             Self::Denied => "denied",
             Self::Failed => "failed",
             Self::Full => "full",
+            Self::Late => "late",
             Self::Malformed => "malformed",
             Self::NotAttached => "not_attached",
             Self::TooLarge => "too_large",
@@ -93,8 +109,14 @@ impl Refusal {
             Self::Denied(_) => Reason::Denied,
             Self::MailboxesClosed => Reason::Closed,
             Self::UnknownMailbox => Reason::Unknown,
+            Self::Replaced => Reason::Late,
+            Self::Resume(error) => match error.status() {
+                StatusCode::BAD_REQUEST => Reason::Malformed,
+                StatusCode::CONFLICT => Reason::Late,
+                _ => Reason::Unknown,
+            },
             Self::TooManyMailboxes | Self::TooManyWaiting => Reason::Full,
-            Self::BodyTooLarge => Reason::TooLarge,
+            Self::BodyTooLarge | Self::MessageTooLarge => Reason::TooLarge,
             Self::BodyTooSlow
             | Self::BodyUnreadable
             | Self::HandlersTooSlow
@@ -109,6 +131,11 @@ impl Refusal {
             | Self::MissingType
             | Self::WrongType { .. }
             | Self::Duplicate { .. }
+            | Self::NoSession
+            | Self::Cursor
+            | Self::Sent
+            | Self::NotInARow
+            | Self::CloseWish
             | Self::TooDeep => Reason::Malformed,
         }
     }
@@ -124,7 +151,9 @@ impl Refusal {
             Self::MailboxesClosed => StatusCode::FORBIDDEN,
             Self::UnknownMailbox => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge | Self::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Replaced => StatusCode::CONFLICT,
+            Self::Resume(error) => error.status(),
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::HandlerPanicked => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Query
@@ -136,6 +165,11 @@ impl Refusal {
             | Self::MissingType
             | Self::WrongType { .. }
             | Self::Duplicate { .. }
+            | Self::NoSession
+            | Self::Cursor
+            | Self::Sent
+            | Self::NotInARow
+            | Self::CloseWish
             | Self::TooDeep => StatusCode::BAD_REQUEST,
         }
     }
@@ -144,6 +178,14 @@ impl Refusal {
         let fixed = match self {
             Self::WrongType { field, expected } => return format!("'{field}' must be {expected}").into(),
             Self::Duplicate { field } => return format!("'{field}' comes twice").into(),
+            Self::Resume(error) => return error.to_string().into(),
+            Self::NoSession => "name the session in the header Longpoll-Session",
+            Self::Cursor => "'cursor' must be a whole number",
+            Self::Sent => "the body must be numbered messages and a cursor",
+            Self::NotInARow => "the messages are not in the order of their numbers",
+            Self::MessageTooLarge => "a message is too large",
+            Self::CloseWish => "the code must be 1000 or 3000 to 4999, the reason at most 123 bytes",
+            Self::Replaced => "another transport has taken the session over",
             Self::NotAttached => "long-polling bridge not attached",
             // The server's own words are in its own answer.
             Self::Denied(_) => "refused",
@@ -182,7 +224,8 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+        let is_busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        if is_busy.contains(&self.status()) {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
         if self == Self::MethodNotAllowed {

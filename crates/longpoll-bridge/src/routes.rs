@@ -1,4 +1,4 @@
-//! The two endpoints, and what every request has to pass before it reaches the mailboxes.
+//! The endpoints of the plain form, and what every request has to pass before it reaches the mailboxes.
 
 use std::net::SocketAddr;
 
@@ -13,10 +13,11 @@ use core_executor::ConnectionInfo;
 use http::Uri;
 use http::request::Parts;
 use tokio::time::{Instant, timeout_at};
-use ws_server::{HandshakeRequest, Hub, Peer};
+use ws_server::{Admission, HandshakeRequest, Hub, Peer};
 
 use crate::LongPollBridge;
 use crate::bridge::Shared;
+use crate::lossless;
 use crate::poll::Poll;
 use crate::posted::Posted;
 use crate::refusal::Refusal;
@@ -28,6 +29,7 @@ pub(crate) fn router(bridge: LongPollBridge) -> Router {
         // A HEAD request would take part in reading and throw away what it read.
         .route("/ws/poll", get(poll).head(refuse_method))
         .route("/ws/send", post(send).layer(body_limit))
+        .merge(lossless::router(&bridge))
         .with_state(bridge)
 }
 
@@ -39,11 +41,11 @@ async fn send(State(bridge): State<LongPollBridge>, request: Request) -> Respons
     answered(&bridge, serve_send(bridge.shared(), request).await)
 }
 
-async fn refuse_method(State(bridge): State<LongPollBridge>) -> Response {
+pub(crate) async fn refuse_method(State(bridge): State<LongPollBridge>) -> Response {
     answered(&bridge, Err(Refusal::MethodNotAllowed))
 }
 
-fn answered(bridge: &LongPollBridge, served: Result<Response, Refusal>) -> Response {
+pub(crate) fn answered(bridge: &LongPollBridge, served: Result<Response, Refusal>) -> Response {
     served.unwrap_or_else(|refusal| {
         bridge.metrics().refused(refusal.reason());
         refusal.into_response()
@@ -56,7 +58,9 @@ async fn serve_poll(shared: &Shared, request: Request) -> Result<Response, Refus
     let query = Query::try_from_uri(&parts.uri).map_err(|_| Refusal::Query);
     let poll = query.and_then(|Query(query)| Poll::parse(query, &parts.headers));
     // Who may not come in is not told what is wrong with the request.
-    admit(hub, parts, Instant::now() + shared.config.request_limit).await?;
+    admit(hub, parts, Instant::now() + shared.config.request_limit)
+        .await
+        .map(drop)?;
     shared.poll(poll?).await
 }
 
@@ -64,7 +68,7 @@ async fn serve_send(shared: &Shared, request: Request) -> Result<Response, Refus
     let hub = shared.hub().ok_or(Refusal::NotAttached)?;
     let deadline = Instant::now() + shared.config.request_limit;
     let (parts, body) = request.into_parts();
-    let peer = Peer::new(remote_addr(&parts), &target(&parts).to_string(), &parts.headers);
+    let peer = peer_of(&parts);
     admit(hub, parts.clone(), deadline).await?;
     if body.size_hint().lower() > shared.config.ring_bytes as u64 {
         return Err(Refusal::BodyTooLarge);
@@ -80,18 +84,22 @@ async fn serve_send(shared: &Shared, request: Request) -> Result<Response, Refus
 }
 
 /// The rules of a WebSocket handshake that hold for every transport: Origin and the `authorize` hook.
-async fn admit(hub: &Hub, parts: Parts, deadline: Instant) -> Result<(), Refusal> {
+pub(crate) async fn admit(hub: &Hub, parts: Parts, deadline: Instant) -> Result<Admission, Refusal> {
     let (remote_addr, uri) = (remote_addr(&parts), target(&parts));
     let decision = hub.admit(HandshakeRequest::new(remote_addr, uri, parts.headers));
     let decision = timeout_at(deadline, decision)
         .await
         .map_err(|_| Refusal::HandlersTooSlow)?;
-    // A request here has no session of its own, so there is nowhere to keep what `authorize` found out.
-    decision.map(drop).map_err(Refusal::Denied)
+    decision.map_err(Refusal::Denied)
+}
+
+/// Who sent a request.
+pub(crate) fn peer_of(parts: &Parts) -> Peer {
+    Peer::new(remote_addr(parts), &target(parts).to_string(), &parts.headers)
 }
 
 /// The whole body, up to the limit of the route.
-async fn read(request: Request<Body>) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(request: Request<Body>) -> Result<Bytes, Refusal> {
     Bytes::from_request(request, &())
         .await
         .map_err(|rejection| match rejection {

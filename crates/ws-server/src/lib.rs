@@ -84,6 +84,13 @@
 //! A session is owned by the hub and carried by an [`Attachment`]. [`Hub::open_session`] gives one to any transport
 //! that can hand in messages ([`Attachment::receive`]) and take out batches ([`Attachment::ready`],
 //! [`Attachment::take_batch`]); callbacks, rooms and outbox are the same for all of them.
+//!
+//! # Sessions that outlive their transport
+//!
+//! After [`WsServer::resumable`] clients that agree on the subprotocol [`SUBPROTOCOL`] go on with their session when
+//! their connection breaks, and [`Hub::resumption`] opens and finds such sessions for other transports: messages are
+//! numbered by both ends, kept until they are acknowledged, and sent again over the next [`Carrier`]. `on_open` and
+//! `on_close` run once. The rest is in `docs/wire-protocol.md`.
 
 mod config;
 mod deflate;

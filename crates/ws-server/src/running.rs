@@ -13,7 +13,9 @@ use crate::codec::may_be_sent;
 use crate::config::GoodbyeConfig;
 use crate::hub::Hub;
 use crate::registry::Ending;
+use crate::resume::Resumption;
 use crate::service::UpgradeService;
+use crate::session::TransportKind;
 use crate::tally::WsReport;
 
 /// Sessions asked to close without a pause between them: other tasks of the thread get their turn after so many.
@@ -238,6 +240,32 @@ async fn keep_pace(index: u64, start: Instant, per_second: u64) {
         tokio::task::yield_now().await;
     } else {
         tokio::time::sleep_until(start + Duration::from_secs_f64(index as f64 / per_second as f64)).await;
+    }
+}
+
+impl Resumption {
+    /// Asks the sessions that no WebSocket connection carries to close, as a stop does: each is told when to come back.
+    /// A handler that runs may go on for the close timeout. Gives how many a transport carries at this moment. Never
+    /// blocks.
+    pub fn close_polled(&self) -> usize {
+        let hub = self.hub();
+        let plan = StopPlan::from_settings(hub, Instant::now() + hub.config().close_timeout);
+        let polled: Vec<_> = self
+            .all()
+            .into_iter()
+            .filter(|session| session.session().transport() != TransportKind::WebSocket)
+            .collect();
+        let total = polled.len() as u64;
+        let mut carried = 0;
+        for (index, session) in (0..).zip(polled) {
+            carried += usize::from(session.is_carried());
+            session.session().request_close(CloseRequest {
+                info: goodbye(&plan, index, total),
+                discard: false,
+                handler_until: Some(plan.deadline.into_std()),
+            });
+        }
+        carried
     }
 }
 

@@ -21,11 +21,11 @@ pub(crate) struct Tally {
 pub struct WsReport {
     /// Sessions that ended between the wish to stop and the end: the sum of the four below.
     pub sessions: u64,
-    /// Close sent and answered.
+    /// Close sent and answered; for a session that polls or streams over HTTP: the answer that says so was given.
     pub closed_cleanly: u64,
     /// Close sent; the peer ended the connection or stayed silent for the close timeout.
     pub unanswered: u64,
-    /// The peer was gone before its Close could be sent.
+    /// The peer was gone before its Close could be sent, or no transport carried its session.
     pub left: u64,
     /// Cut off: no Close could be sent before the deadline or the close timeout.
     pub cut_off: u64,

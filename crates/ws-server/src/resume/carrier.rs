@@ -7,6 +7,7 @@ use super::session::{Inner, ResumableSession};
 use crate::close::CloseInfo;
 use crate::encoded::Encoded;
 use crate::registry::Outcome;
+use crate::session::TransportKind;
 
 /// A transport's hold on a session that outlives it: it takes what comes after its cursor. Dropping it detaches the
 /// transport, and the resume time begins.
@@ -14,6 +15,8 @@ pub struct Carrier {
     inner: Arc<Inner>,
     number: u64,
     cursor: u64,
+    /// One answer is all it gives: a session that closes has its last word in it.
+    answers_once: bool,
 }
 
 /// Messages behind a carrier's cursor, in order and without a hole.
@@ -29,6 +32,15 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// No messages behind this cursor.
+    pub fn none_after(cursor: u64) -> Self {
+        Self {
+            lost: 0,
+            from: cursor,
+            messages: Vec::new(),
+        }
+    }
+
     /// The messages with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (u64, &Encoded)> {
         (self.from + 1..).zip(&self.messages)
@@ -55,11 +67,12 @@ pub enum Next {
 }
 
 impl Carrier {
-    pub(super) fn new(inner: Arc<Inner>, number: u64, cursor: u64) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, number: u64, cursor: u64, kind: TransportKind) -> Self {
         Self {
             inner,
             number,
             cursor,
+            answers_once: kind == TransportKind::LongPoll,
         }
     }
 
@@ -75,6 +88,8 @@ impl Carrier {
 
     /// Waits until there is something to do. At most so many messages are taken, and about so many bytes, but always
     /// one. Cancel safe.
+    ///
+    /// To a poll a session that closes gives all that is left at once, when its handler has ended: there may be no other.
     pub async fn next(&mut self, messages: usize, bytes: usize) -> Next {
         loop {
             let inner = Arc::clone(&self.inner);
@@ -89,12 +104,17 @@ impl Carrier {
     /// The same without waiting.
     pub fn now(&mut self, messages: usize, bytes: usize) -> Option<Next> {
         let mut state = self.inner.lock();
-        if state.is_over {
-            return Some(Next::Ended);
-        }
         if state.carrier != self.number {
             return Some(Next::Replaced);
         }
+        if state.is_over {
+            return Some(state.last_word().map_or(Next::Ended, Next::Close));
+        }
+        let (messages, bytes) = match &state.closing {
+            Some(closing) if self.answers_once && !closing.is_sealed => return None,
+            Some(_) if self.answers_once => (usize::MAX, usize::MAX),
+            _ => (messages, bytes),
+        };
         let run = state.ring.read(self.cursor, messages, bytes);
         if run.lost > 0 || !run.messages.is_empty() {
             drop(state);
@@ -107,8 +127,14 @@ impl Carrier {
                 messages: run.messages,
             }));
         }
-        let closing = state.closing.as_ref()?;
-        closing.is_sealed.then(|| Next::Close(closing.info.clone()))
+        state.last_word().map(Next::Close)
+    }
+
+    /// How the session ends, if it does and nothing is left behind the cursor.
+    pub fn close(&self) -> Option<CloseInfo> {
+        let state = self.inner.lock();
+        let is_all = state.carrier == self.number && state.ring.is_end(self.cursor);
+        state.last_word().filter(|_| is_all)
     }
 
     /// The client has been told that the session ends, as far as the transport can know.

@@ -23,11 +23,20 @@ pub(super) struct Closing {
 }
 
 impl ResumableSession {
-    /// The client ends the session. Waits for the handler that runs.
+    /// The client ends the session. Waits for the handler that runs and for `on_close`; the session ends also when this
+    /// future is dropped.
     pub async fn close_by_peer(&self, code: u16, reason: impl Into<String>) {
-        let _turn = self.0.inbound.lock().await;
+        let inner = Arc::clone(&self.0);
         let info = CloseInfo::new(code, reason, ClosedBy::Peer);
-        self.0.finish(Ending::new(info, Outcome::Clean)).await;
+        let closing = async move {
+            let _turn = inner.inbound.lock().await;
+            inner.finish(Ending::new(info, Outcome::Clean)).await;
+        };
+        let spawner = self.session().hub().spawner();
+        if let Some(closing) = spawner.and_then(|spawner| spawner.spawn(closing).ok()) {
+            // A panic of `on_close` has been counted; cut, the session is ended by the hub.
+            let _ = closing.await;
+        }
     }
 
     /// A transport found a fault of the client's, or failed in a way that no other would mend.

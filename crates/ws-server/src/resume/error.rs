@@ -24,6 +24,9 @@ pub enum ResumeError {
     /// Messages before the given one are missing.
     #[error("messages before these are missing")]
     Missing,
+    /// Two batches of messages of the session are under way already.
+    #[error("another send of this session is under way")]
+    Busy,
 }
 
 impl ResumeError {
@@ -33,7 +36,7 @@ impl ResumeError {
             Self::Malformed | Self::Ahead => StatusCode::BAD_REQUEST,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
-            Self::Behind | Self::Missing => StatusCode::CONFLICT,
+            Self::Behind | Self::Missing | Self::Busy => StatusCode::CONFLICT,
         }
     }
 }

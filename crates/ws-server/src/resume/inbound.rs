@@ -1,5 +1,6 @@
 //! What the client sends: each number once, in order, whichever transport brings it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::futures::Notified;
@@ -47,6 +48,31 @@ impl ResumableSession {
         }
         inner.heard.notify_waiters();
         Ok(true)
+    }
+
+    /// Runs the handlers for several messages, the first of which has this number; on a task of its own, so that they run
+    /// to their end also when this future is dropped. Returns up to which number everything is handled.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), of the first message that is not taken; two such batches are under way.
+    pub async fn receive_all(&self, first: u64, messages: Vec<Incoming>) -> Result<u64, ResumeError> {
+        if first > self.received() + 1 {
+            return Err(ResumeError::Missing);
+        }
+        let place = Arc::clone(&self.0.batches)
+            .try_acquire_owned()
+            .map_err(|_| ResumeError::Busy)?;
+        let spawner = self.session().hub().spawner().ok_or(ResumeError::Gone)?;
+        let this = self.clone();
+        let handling = spawner.spawn(async move {
+            let _place = place;
+            for (number, message) in (first..).zip(messages) {
+                this.receive(number, message).await?;
+            }
+            Ok(this.received())
+        });
+        let handling = handling.map_err(|_| ResumeError::Busy)?;
+        handling.await.unwrap_or(Err(ResumeError::Gone))
     }
 
     /// Resolves when the next message is taken over.

@@ -96,7 +96,7 @@ impl Ring {
                 run.lost = number - cursor - 1;
                 run.from = number - 1;
             }
-            let is_full = run.messages.len() >= messages || taken + message.len() > bytes;
+            let is_full = run.messages.len() >= messages || message.len() > bytes.saturating_sub(taken);
             if *number != run.end() + 1 || (is_full && !run.messages.is_empty()) {
                 break;
             }
@@ -150,6 +150,11 @@ impl Ring {
     /// Whether everything that could be is acknowledged.
     pub(super) fn is_settled(&self) -> bool {
         self.kept.is_empty()
+    }
+
+    /// Whether there is nothing behind this cursor, lost or not.
+    pub(super) fn is_end(&self, cursor: u64) -> bool {
+        cursor >= self.last
     }
 
     /// How far the client is, as far as it is known here.

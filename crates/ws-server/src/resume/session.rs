@@ -1,12 +1,13 @@
 //! A session that outlives its transport: what it still has to say is numbered and kept until it is acknowledged.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::binding::Binding;
 use super::carrier::Carrier;
@@ -17,6 +18,7 @@ use super::places::Place;
 use super::ring::{Limits, Ring};
 use super::table::Table;
 use crate::attachment::Attachment;
+use crate::close::CloseInfo;
 use crate::error::SessionError;
 use crate::outbox::{Interest, Load};
 use crate::session::{Session, TransportKind};
@@ -47,6 +49,8 @@ pub(super) struct Inner {
     pub(super) received: AtomicU64,
     /// Rung when `received` moves.
     pub(super) heard: Notify,
+    /// Places for batches of messages: the one that is handled, and one that was sent again meanwhile.
+    pub(super) batches: Arc<Semaphore>,
 }
 
 pub(super) struct State {
@@ -63,6 +67,16 @@ pub(super) struct State {
     pub(super) is_over: bool,
     /// Its place among those that are counted.
     place: Option<Place>,
+    /// Dropped at the end.
+    kept: Option<Box<dyn Any + Send>>,
+}
+
+impl State {
+    /// What the client is to be told when it has everything.
+    pub(super) fn last_word(&self) -> Option<CloseInfo> {
+        let closing = self.closing.as_ref()?;
+        closing.is_sealed.then(|| closing.info.clone())
+    }
 }
 
 impl ResumableSession {
@@ -82,6 +96,7 @@ impl ResumableSession {
             error: None,
             is_over: false,
             place: Some(place),
+            kept: None,
         };
         let inner = Arc::new(Inner {
             id: ResumeId::new(),
@@ -93,6 +108,7 @@ impl ResumableSession {
             inbound: tokio::sync::Mutex::new(()),
             received: AtomicU64::new(0),
             heard: Notify::new(),
+            batches: Arc::new(Semaphore::new(2)),
             session,
         });
         inner.session.insert_data(ResumeLink(Arc::downgrade(&inner)));
@@ -113,6 +129,22 @@ impl ResumableSession {
     /// The session that is carried.
     pub fn session(&self) -> &Session {
         &self.0.session
+    }
+
+    /// Keeps a value until the session ends, in place of the one before.
+    pub fn keep(&self, value: impl Send + 'static) {
+        let mut state = self.0.lock();
+        let before = match state.is_over {
+            true => None,
+            false => state.kept.replace(Box::new(value)),
+        };
+        drop(state);
+        drop(before);
+    }
+
+    /// Whether a transport carries it at this moment.
+    pub fn is_carried(&self) -> bool {
+        self.0.lock().carrier != 0
     }
 
     /// The client's messages up to this number are taken over.
@@ -146,7 +178,7 @@ impl ResumableSession {
         if number > 1 {
             inner.table.metrics.attached.inc();
         }
-        Ok(Carrier::new(Arc::clone(inner), number, cursor))
+        Ok(Carrier::new(Arc::clone(inner), number, cursor, kind))
     }
 
     /// The client has the messages up to this number.
@@ -257,10 +289,10 @@ impl Inner {
         state.is_over = true;
         self.forgot(state.ring.len());
         let unsent = state.ring.clear();
-        let place = state.place.take();
+        let kept = (state.place.take(), state.kept.take());
         drop(state);
         self.table.remove(self.id);
-        drop(place);
+        drop(kept);
         // Ended already, or about to be by whoever has taken it.
         let attachment = self
             .attachment

@@ -81,6 +81,10 @@ impl Resumption {
         Self { hub, table }
     }
 
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// The limits.
     pub fn config(&self) -> &ResumeConfig {
         &self.table.config
