@@ -134,7 +134,7 @@ fn is_deep(body: &[u8]) -> bool {
 impl SentMessage {
     fn check(self, max_message: usize) -> Result<Incoming, Refusal> {
         let message = match (self.text, self.base64) {
-            (Some(text), None) => Incoming::Text(text),
+            (Some(text), None) => Incoming::Text(text.into()),
             (None, Some(base64)) => {
                 Incoming::Binary(STANDARD.decode(base64).map_err(|_| Refusal::Sent)?.into())
             }
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(
             messages,
             [
-                Incoming::Text("hi".to_owned()),
+                Incoming::Text("hi".to_owned().into()),
                 Incoming::Binary(vec![0, 1, 2].into())
             ]
         );

@@ -30,7 +30,7 @@ fn both_ways(kind: Kind, seed: u64) {
     let record = Arc::clone(&got);
     let lab = Lab::start(config(), |server| {
         server.on_message(move |session, text| {
-            record.lock().unwrap().push(text.clone());
+            record.lock().unwrap().push(text.to_string());
             async move {
                 session.send_text(text);
             }
