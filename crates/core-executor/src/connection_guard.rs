@@ -25,13 +25,13 @@ struct Live {
 }
 
 impl ConnectionGuard {
-    /// For a connection of which nothing is said yet.
+    /// For a connection of which nothing is said yet; `counts` is asked for only where there is a listener.
     pub(crate) fn arrived(
         shared: Option<&SharedListener>,
         id: ConnectionId,
         remote_addr: SocketAddr,
         local_addr: SocketAddr,
-        counts: Arc<dyn ConnectionCounts>,
+        counts: impl FnOnce() -> Arc<dyn ConnectionCounts>,
     ) -> Self {
         let Some(shared) = shared.cloned() else {
             return Self { live: None };
@@ -43,7 +43,7 @@ impl ConnectionGuard {
             local_addr,
             arrived: Instant::now(),
             is_accepted: false,
-            counts,
+            counts: counts(),
         });
         Self { live: Some(live) }
     }
@@ -104,6 +104,9 @@ impl Live {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
+        if self.live.is_none() {
+            return;
+        }
         let reason = match std::thread::panicking() {
             true => CloseReason::Error,
             false => CloseReason::Cut,
@@ -144,7 +147,7 @@ mod tests {
     fn guard(shared: Option<&SharedListener>) -> ConnectionGuard {
         let addr = SocketAddr::from(([127, 0, 0, 1], 80));
         let mut guard =
-            ConnectionGuard::arrived(shared, ConnectionId::next(), addr, addr, Arc::new(NoTraffic));
+            ConnectionGuard::arrived(shared, ConnectionId::next(), addr, addr, || Arc::new(NoTraffic));
         guard.accepted(None);
         guard
     }

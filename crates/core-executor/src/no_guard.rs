@@ -14,7 +14,7 @@ impl ConnectionGuard {
         _: ConnectionId,
         _: SocketAddr,
         _: SocketAddr,
-        _: Arc<dyn ConnectionCounts>,
+        _: impl FnOnce() -> Arc<dyn ConnectionCounts>,
     ) -> Self {
         Self
     }

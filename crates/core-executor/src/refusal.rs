@@ -70,7 +70,7 @@ impl Refusals {
             ConnectionId::next(),
             remote_addr,
             local_addr,
-            traffic.clone(),
+            || traffic.clone(),
         );
         guard.accepted(None);
         if self.is_tls {

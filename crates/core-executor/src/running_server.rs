@@ -148,7 +148,9 @@ impl Shared {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.shared.close_port();
+        // In this order: who hears of the drain looks whether it is a cut.
         self.shared.cut.cancel();
+        self.shared.drain.cancel();
     }
 }
 

@@ -58,13 +58,9 @@ impl Server {
         let requesting = self.shared.requesting.token();
         let traffic = Arc::new(Traffic::new(self.shared.totals.clone()));
         let (id, local_addr) = (ConnectionId::next(), arrival.local_addr(self.shared.local_addr));
-        let mut guard = ConnectionGuard::arrived(
-            self.listener.as_ref(),
-            id,
-            remote_addr,
-            local_addr,
-            traffic.clone(),
-        );
+        let mut guard = ConnectionGuard::arrived(self.listener.as_ref(), id, remote_addr, local_addr, || {
+            traffic.clone()
+        });
         let (stream, tls) = match self.open(arrival, permit).await {
             Ok(opened) => opened,
             Err(reason) => return guard.closed(reason),
@@ -166,9 +162,12 @@ impl Server {
     {
         tokio::select! {
             biased;
-            () = self.shared.cut.cancelled() => return Outcome::stopped(traffic),
+            // A cut is a drain as well, so a turn asks for one of them alone.
             () = self.shared.drain.cancelled() => {}
             outcome = &mut attended => return outcome,
+        }
+        if self.shared.cut.is_cancelled() {
+            return Outcome::stopped(traffic);
         }
         if traffic.owes_nothing() {
             // One turn of the reactor, so that a request that has arrived is read and answered.

@@ -4,7 +4,7 @@ use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
 use crate::{ConnectionId, RequestBody, TlsFacts, TrustedProxies};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -98,6 +98,9 @@ where
 
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         let lease = RequestLease::new(self.traffic.clone());
+        if request.extensions().is_empty() {
+            *request.extensions_mut() = ROOMY.clone();
+        }
         // On HTTP/2 a client may leave a request alone, and not the connection: then it is known already who tells.
         request
             .extensions_mut()
@@ -111,6 +114,18 @@ where
         }
     }
 }
+
+/// Extensions with nothing in them and room for what a request gets on its way to a handler, ours and a router's: a
+/// clone keeps the room, so the table is allocated once and not made anew, larger, on the way.
+static ROOMY: LazyLock<Extensions> = LazyLock::new(|| {
+    let mut extensions = Extensions::new();
+    extensions.insert(0_u8);
+    extensions.insert(0_u16);
+    extensions.insert(0_u32);
+    extensions.insert(0_u64);
+    extensions.clear();
+    extensions
+});
 
 /// The host of an absolute target counts, whatever the header says (RFC 9112 §3.2.2).
 fn with_host_of_target(mut request: Request<RequestBody>) -> Request<RequestBody> {
