@@ -20,7 +20,8 @@ compare --ours PATH [--peers PATH] [--other NAME=COMMAND]
   --peers PATH      the servers of benches/peers, release build
   --other N=COMMAND one more server; {port} in its command is the port it must listen on
   --servers LIST    (ours,tokio-tungstenite,axum,fastwebsockets,yawc,sockudo-ws); a peer's name with
-                    -batched is its room with one flush for all that waits
+                    -batched is its room with one flush for all that waits; axum-multi-thread is axum on
+                    tokio's default runtime
   --cells LIST      names of cells or their beginnings (echo-20-200,room-1000-64,handshakes); `all`
   --rounds N (3)    --seconds S (3)    --warm-up S (1)    --json FILE: every single run, a line each";
 
@@ -28,7 +29,13 @@ compare --ours PATH [--peers PATH] [--other NAME=COMMAND]
 const CANNOT: &[(&str, &str)] = &[("fastwebsockets", "room"), ("fastwebsockets", "deflate")];
 /// The peers that serve no page.
 const NO_HTTP: &[&str] = &["tokio-tungstenite", "fastwebsockets", "yawc", "sockudo-ws"];
-const NO_DEFLATE: &[&str] = &["tokio-tungstenite", "axum", "fastwebsockets", "sockudo-ws"];
+const NO_DEFLATE: &[&str] = &[
+    "tokio-tungstenite",
+    "axum",
+    "axum-multi-thread",
+    "fastwebsockets",
+    "sockudo-ws",
+];
 
 /// The end of the name of a peer that writes all that waits for a member at once.
 const BATCHED: &str = "-batched";
@@ -65,6 +72,7 @@ fn read_plan() -> Result<Plan, AnyError> {
         for peer in [
             "tokio-tungstenite",
             "axum",
+            "axum-multi-thread",
             "fastwebsockets",
             "yawc",
             "sockudo-ws",
