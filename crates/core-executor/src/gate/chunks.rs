@@ -1,6 +1,6 @@
 //! A chunked body (RFC 9112 §7.1): sizes, extensions, data, trailer section.
 
-use super::scan::is_token;
+use super::scan::Kind;
 use super::{Bounds, Refusal};
 
 /// Most digits of a chunk's size: what fits into 64 bits.
@@ -100,14 +100,14 @@ impl Chunks {
             (Place::DataLf, b'\n') => Ok(Place::Size { digits: 0, value: 0 }),
             (Place::TrailerBegin, b'\r') => Ok(Place::LastLf),
             (Place::LastLf, b'\n') => Ok(Place::Over),
-            (Place::TrailerBegin, _) if is_token(byte) => {
+            (Place::TrailerBegin, _) if Kind::Token.has(byte) => {
                 self.trailer_fields += 1;
                 if self.trailer_fields > bounds.headers {
                     return Err(Refusal::too_many_fields());
                 }
                 self.trailer(Place::TrailerName, bounds)
             }
-            (Place::TrailerName, _) if is_token(byte) => self.trailer(self.place, bounds),
+            (Place::TrailerName, _) if Kind::Token.has(byte) => self.trailer(self.place, bounds),
             (Place::TrailerName, b':') => self.trailer(Place::TrailerValue, bounds),
             (Place::TrailerValue, b'\r') => Ok(Place::TrailerEnd),
             (Place::TrailerValue, _) if is_text(byte) => self.trailer(self.place, bounds),

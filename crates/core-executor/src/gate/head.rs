@@ -2,7 +2,7 @@
 
 use super::codings::{Codings, content_length};
 use super::request_line::{RequestLine, is_host};
-use super::scan::{control, is_token};
+use super::scan::{Kind, control};
 use super::{Bounds, Refusal};
 
 /// Where a request's body ends (RFC 9112 §6.3).
@@ -154,19 +154,18 @@ impl HeadParser {
 
 /// Name and value of a field line (RFC 9112 §5). Its control bytes are known to be tabs.
 fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    let colon = line.iter().position(|byte| !is_token(*byte));
-    match colon.map(|at| (at, line[at])) {
-        Some((0, b' ' | b'\t')) => Err(Refusal::bad("folded header line")),
-        Some((at @ 1.., b':')) => Ok((&line[..at], trim(&line[at + 1..]))),
-        Some((_, b' ' | b'\t')) => Err(Refusal::bad("white space before a colon")),
+    let (name, rest) = line.split_at(Kind::Token.prefix(line));
+    match (name, rest) {
+        ([], [b' ' | b'\t', ..]) => Err(Refusal::bad("folded header line")),
+        ([_, ..], [b':', value @ ..]) => Ok((name, trim(value))),
+        (_, [b' ' | b'\t', ..]) => Err(Refusal::bad("white space before a colon")),
         _ => Err(Refusal::bad("invalid header name")),
     }
 }
 
 /// Without the optional white space around it (RFC 9110 §5.6.3).
 fn trim(value: &[u8]) -> &[u8] {
-    let outside = |byte: &u8| !matches!(byte, b' ' | b'\t');
-    let begin = value.iter().position(outside).unwrap_or(value.len());
-    let end = value.iter().rposition(outside).map_or(begin, |last| last + 1);
-    &value[begin..end]
+    let value = &value[Kind::Blank.prefix(value)..];
+    let end = value.iter().rposition(|byte| !Kind::Blank.has(*byte));
+    &value[..end.map_or(0, |last| last + 1)]
 }

@@ -1,7 +1,7 @@
 //! The request line: method, target in one of its four forms, version (RFC 9112 §3).
 
 use super::Refusal;
-use super::scan::is_token;
+use super::scan::Kind;
 
 /// What the framing of a request needs of its first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,16 +14,16 @@ impl RequestLine {
     /// Reads a line without its CRLF.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Refusal> {
         const MALFORMED: Refusal = Refusal::bad("invalid request line");
-        let space = line
-            .iter()
-            .position(|byte| !is_token(*byte))
-            .filter(|at| *at > 0 && line[*at] == b' ')
-            .ok_or(MALFORMED)?;
-        let (method, rest) = (&line[..space], &line[space + 1..]);
+        let (method, rest) = line.split_at(Kind::Token.prefix(line));
+        let [b' ', rest @ ..] = rest else {
+            return Err(MALFORMED);
+        };
         // HTTP/0.9 has no version and no second space.
-        let space = rest.iter().rposition(|byte| *byte == b' ').ok_or(MALFORMED)?;
-        let (target, version) = (&rest[..space], &rest[space + 1..]);
-        if target.is_empty() || target.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'#')) {
+        let (target, rest) = rest.split_at(Kind::Target.prefix(rest));
+        let [b' ', version @ ..] = rest else {
+            return Err(MALFORMED);
+        };
+        if method.is_empty() || target.is_empty() {
             return Err(MALFORMED);
         }
         let is_http11 = minor_version(version)? == b'1';
@@ -87,9 +87,8 @@ pub(super) fn is_host(text: &[u8]) -> bool {
             && literal.iter().all(|byte| is_in_literal(*byte))
             && behind.is_some_and(|behind| behind.is_empty() || is_port(behind));
     }
-    let colon = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
-    let (name, port) = text.split_at(colon);
-    !name.is_empty() && name.iter().all(|byte| is_in_name(*byte)) && (port.is_empty() || is_port(port))
+    let (name, port) = text.split_at(Kind::HostName.prefix(text));
+    !name.is_empty() && (port.is_empty() || is_port(port))
 }
 
 /// A colon and up to five digits.
@@ -97,14 +96,9 @@ fn is_port(text: &[u8]) -> bool {
     matches!(text, [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit))
 }
 
-/// `reg-name` (RFC 3986 §3.2.2), which has every IPv4 address in it.
-fn is_in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
-}
-
 /// What stands between the brackets of an address.
 fn is_in_literal(byte: u8) -> bool {
-    byte == b':' || is_in_name(byte)
+    byte == b':' || Kind::HostName.has(byte)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Looks for control bytes, eight bytes at a time.
+//! Looks for control bytes, eight bytes at a time, and for the end of what one kind of byte makes up.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
@@ -26,26 +26,68 @@ fn controls(word: u64) -> u64 {
     (below_space | delete) & HIGHS
 }
 
-/// Token characters (RFC 9110 §5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+/// A kind of byte, of which a text in a head is made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Token characters (RFC 9110 §5.6.2).
+    Token = 1,
+    /// What may stand in a request target, as far as its end is to be found: no white space and no fragment.
+    Target = 2,
+    /// `reg-name` (RFC 3986 §3.2.2), which has every IPv4 address in it.
+    HostName = 4,
+    /// White space (RFC 9110 §5.6.3).
+    Blank = 8,
 }
 
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+impl Kind {
+    pub(super) fn has(self, byte: u8) -> bool {
+        KINDS[usize::from(byte)] & self as u8 != 0
+    }
+
+    /// How many bytes at the front are of this kind.
+    pub(super) fn prefix(self, bytes: &[u8]) -> usize {
+        bytes
+            .iter()
+            .position(|byte| !self.has(*byte))
+            .unwrap_or(bytes.len())
+    }
+}
+
+static KINDS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let mut kinds = 0;
+        if byte.is_ascii_alphanumeric() || is_one_of(byte, b"!#$%&'*+-.^_`|~") {
+            kinds |= Kind::Token as u8;
+        }
+        if !is_one_of(byte, b" \t#") {
+            kinds |= Kind::Target as u8;
+        }
+        if byte.is_ascii_alphanumeric() || is_one_of(byte, b"-._~%!$&'()*+,;=") {
+            kinds |= Kind::HostName as u8;
+        }
+        if is_one_of(byte, b" \t") {
+            kinds |= Kind::Blank as u8;
+        }
+        table[byte as usize] = kinds;
+        if byte == u8::MAX {
+            break table;
+        }
         byte += 1;
     }
-    let others = b"!#$%&'*+-.^_`|~";
+};
+
+const fn is_one_of(byte: u8, set: &[u8]) -> bool {
     let mut index = 0;
-    while index < others.len() {
-        table[others[index] as usize] = true;
+    while index < set.len() {
+        if set[index] == byte {
+            return true;
+        }
         index += 1;
     }
-    table
-};
+    false
+}
 
 #[cfg(test)]
 mod tests {
