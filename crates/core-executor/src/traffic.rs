@@ -80,11 +80,11 @@ impl Traffic {
     }
 
     pub(crate) fn read(&self, bytes: usize) {
-        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+        add(&self.bytes_in, bytes);
     }
 
     pub(crate) fn wrote(&self, bytes: usize) {
-        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+        add(&self.bytes_out, bytes);
     }
 
     /// Everything hyper had to write is written, so the answers it had completely are given. Whether there were any.
@@ -238,6 +238,11 @@ impl Traffic {
     pub(crate) fn owes_nothing(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) == 0
     }
+}
+
+/// For counts that one task alone writes, which needs no lock of the bus.
+fn add(count: &AtomicU64, more: usize) {
+    count.store(count.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
 }
 
 /// Answers that were never written leave the server's count with their connection.

@@ -68,18 +68,21 @@ impl Gate {
             self.inbox.push(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        let before = buf.filled().len();
+        let (before, is_first) = (buf.filled().len(), self.admitted == 0);
         ready!(self.stream.with(|stream| Pin::new(stream).poll_read(cx, buf)))?;
         let bytes = &buf.filled()[before..];
         let count = bytes.len();
         self.traffic.read(count);
         let admitted = self.admit(bytes);
-        if admitted < count {
-            if self.ending.is_none() {
-                self.inbox.push(&bytes[admitted..]);
-            }
-            buf.set_filled(before + admitted);
+        // Hyper reads once more while it has a request, which keeps the buffer. One that had something in it when it
+        // was made has room for that; any other is made anew for each request.
+        let given = if is_first { admitted.min(1) } else { admitted };
+        let kept = if self.ending.is_none() { count } else { admitted };
+        if given < kept {
+            self.inbox.push(&bytes[given..kept]);
+            self.inbox.pass(admitted - given);
         }
+        buf.set_filled(before + given);
         Poll::Ready(Ok(count))
     }
 

@@ -8,15 +8,20 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
+/// Bytes of an answer that are rather copied than written in pieces.
+const SMALL: usize = 1024;
+
 impl Gate {
-    /// Takes a part of an answer: writes it, or keeps it while another request is there to be answered.
+    /// Takes a part of an answer: writes it, or keeps it while another request is there to be answered. A small one in
+    /// pieces is put together and goes out with the flush that follows, because the kernel takes one piece faster.
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.has_more_requests() || !self.outbox.is_empty() {
-            let count = bufs.iter().map(|buf| buf.len()).sum();
+        let count = bufs.iter().map(|buf| buf.len()).sum();
+        let is_small = bufs.len() > 1 && count <= SMALL;
+        if is_small || self.has_more_requests() || !self.outbox.is_empty() {
             if self.outbox.has_room(count) {
                 bufs.iter().for_each(|buf| self.outbox.push(buf));
                 return Poll::Ready(Ok(count));
