@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
-/// Tells a handler that its client has left. In the extensions of every request served by [`serve`](crate::serve()).
+/// Tells a handler that its client has left: [`ConnectionInfo::client_gone`](crate::ConnectionInfo::client_gone).
 ///
 /// A client has left when it closes its side of the connection (a FIN counts, so half a close does too), resets it or,
 /// on HTTP/2, the request's stream, or cannot be written to any more, whether or not further bytes of it wait to be
@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 /// arrived. The server's own end is no departure.
 ///
 /// ```
-/// use core_executor::ClientGone;
+/// use core_executor::ConnectionInfo;
 /// use http::Request;
 ///
 /// async fn report<B>(request: Request<B>) -> Option<u64> {
-///     let client = request.extensions().get::<ClientGone>()?;
+///     let client = &request.extensions().get::<ConnectionInfo>()?.client_gone;
 ///     let mut rows = 0;
 ///     while rows < 1000 && !client.is_gone() {
 ///         rows += 1; // One more step of something long.
@@ -54,6 +54,15 @@ impl ClientGone {
         }
     }
 }
+
+/// Equal are those that tell of the same client.
+impl PartialEq for ClientGone {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.departure, &other.departure)
+    }
+}
+
+impl Eq for ClientGone {}
 
 impl fmt::Debug for ClientGone {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -54,10 +54,12 @@ mod connection;
 mod connection_budget;
 #[cfg_attr(bench_without_guard, path = "no_guard.rs")]
 mod connection_guard;
+mod connection_info;
 mod connection_limits;
 mod connection_metrics;
 mod departure;
 mod departure_watch;
+mod drain;
 mod forwarded;
 mod gate;
 mod http2;
@@ -80,6 +82,7 @@ pub use admitted::Admitted;
 pub use connection::{Accepted, Cause, CloseReason, Closed, ConnectionId, ConnectionStateListener, Notice};
 pub use connection_budget::{BudgetConfig, ConnectionBudget, ConnectionPermit, LimitReached};
 pub use connection_guard::ConnectionGuard;
+pub use connection_info::ConnectionInfo;
 pub use connection_limits::ConnectionLimits;
 pub use connection_metrics::ConnectionMetrics;
 pub use departure::ClientGone;
@@ -91,7 +94,6 @@ pub use running_server::{Drained, RunningServer};
 pub use serve::serve;
 pub use serve_options::ServeOptions;
 pub use stream::{DuplexStream, IoStream};
-pub use tracked_service::ConnectionInfo;
 pub use trusted_proxies::{NoNetwork, TrustedProxies};
 
 mod tls;

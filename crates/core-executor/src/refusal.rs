@@ -80,7 +80,7 @@ impl Refusals {
             let is_patient = self.under_way.taken() <= PATIENT;
             tokio::select! {
                 biased;
-                () = self.shared.drain.cancelled() => {}
+                () = self.shared.drain.begun() => {}
                 () = self.shared.cut.cancelled() => {}
                 _ = tokio::time::timeout(PATIENCE, say(stream, &traffic, is_patient)) => {}
             }

@@ -1,6 +1,7 @@
 //! A server that serves: its address, its counts, and its end in order.
 
 use crate::BoundListener;
+use crate::drain::Drain;
 use crate::traffic::RequestTotals;
 use socket2::SockRef;
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -29,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) stop_accepting: CancellationToken,
     /// See [`BoundListener`].
     port: Weak<TcpListener>,
-    pub(crate) drain: CancellationToken,
+    pub(crate) drain: Drain,
     pub(crate) cut: CancellationToken,
     /// The accept loop: while it runs, there may be a connection it has not handed out.
     pub(crate) accepting: TaskTracker,
@@ -77,7 +78,7 @@ impl RunningServer {
         self.shared
             .answered_before_drain
             .get_or_init(|| self.shared.totals.answered());
-        self.shared.drain.cancel();
+        self.shared.drain.begin();
     }
 
     /// Waits until every request is answered and no further one will be: every connection is gone, but for those of
@@ -115,7 +116,7 @@ impl Shared {
             local_addr: listener.local_addr(),
             stop_accepting: CancellationToken::new(),
             port: listener.port.clone(),
-            drain: CancellationToken::new(),
+            drain: Drain::default(),
             cut: CancellationToken::new(),
             accepting: TaskTracker::new(),
             connections: TaskTracker::new(),
@@ -150,7 +151,7 @@ impl Drop for RunningServer {
         self.shared.close_port();
         // In this order: who hears of the drain looks whether it is a cut.
         self.shared.cut.cancel();
-        self.shared.drain.cancel();
+        self.shared.drain.begin();
     }
 }
 

@@ -73,6 +73,7 @@ impl Server {
             client_addr: remote_addr,
             local_addr,
             tls,
+            client_gone: traffic.client(),
         };
         let proxies = self
             .proxies
@@ -99,7 +100,7 @@ impl Server {
             }
             outcome => outcome,
         };
-        outcome.tell(guard, &traffic, self.shared.drain.is_cancelled());
+        outcome.tell(guard, &traffic, self.shared.drain.has_begun());
     }
 
     /// Serves a connection that begins as HTTP/1; one that turns out to be HTTP/2 comes back untouched.
@@ -118,7 +119,7 @@ impl Server {
         let io = TokioIo::new(Gate::new(stream.clone(), traffic.clone(), self.rules.clone()));
         let serving = pin!(self.http1().serve_connection(io, service).with_upgrades());
         let outcome = self.drive(Attended::new(serving, traffic, stream), traffic).await;
-        outcome.settled(traffic, self.shared.drain.is_cancelled())
+        outcome.settled(traffic, self.shared.drain.has_begun())
     }
 
     /// Registers the socket with this worker and shakes hands where that is asked for.
@@ -163,7 +164,7 @@ impl Server {
         tokio::select! {
             biased;
             // A cut is a drain as well, so a turn asks for one of them alone.
-            () = self.shared.drain.cancelled() => {}
+            () = self.shared.drain.begun() => {}
             outcome = &mut attended => return outcome,
         }
         if self.shared.cut.is_cancelled() {

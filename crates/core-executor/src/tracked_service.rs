@@ -2,37 +2,19 @@
 
 use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
-use crate::{ConnectionId, RequestBody, TlsFacts, TrustedProxies};
+use crate::{ClientGone, ConnectionInfo, RequestBody, TrustedProxies};
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tower_service::Service;
-
-/// Which connection a request came in on. In the extensions of every request served by [`serve`](crate::serve()).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConnectionInfo {
-    /// The connection.
-    pub id: ConnectionId,
-    /// Where it comes from: the client, or the proxy in front of us.
-    pub remote_addr: SocketAddr,
-    /// Who sent the request: `remote_addr`, or, when that is a trusted proxy (`SERVER_TRUSTED_PROXIES`), the client it
-    /// forwards for; then the port is 0 where the proxy does not tell it.
-    pub client_addr: SocketAddr,
-    /// The address it came in on.
-    pub local_addr: SocketAddr,
-    /// What the TLS handshake found out; nothing on a plain connection.
-    pub tls: Option<Arc<TlsFacts>>,
-}
 
 /// One connection's view of the server's service.
 #[derive(Clone)]
@@ -59,15 +41,16 @@ impl<S> TrackedService<S> {
         }
     }
 
-    fn info_of(&self, headers: &HeaderMap) -> ConnectionInfo {
-        let client_addr = match &self.proxies {
-            Some(proxies) => forwarded::client(headers, self.info.remote_addr, proxies),
-            None => self.info.remote_addr,
-        };
-        ConnectionInfo {
-            client_addr,
-            ..self.info.clone()
+    fn info_of(&self, request: &mut Request<RequestBody>) -> ConnectionInfo {
+        let mut info = self.info.clone();
+        if let Some(proxies) = &self.proxies {
+            info.client_addr = forwarded::client(request.headers(), info.remote_addr, proxies);
         }
+        // On HTTP/2 a client may leave a request alone, and not the connection: then somebody else tells.
+        if let Some(client) = request.extensions_mut().remove::<ClientGone>() {
+            info.client_gone = client;
+        }
+        info
     }
 }
 
@@ -79,7 +62,7 @@ where
 {
     type Response = Response<TrackedBody<B>>;
     type Error = Infallible;
-    type Future = TrackedFuture<Ready<S, Request<RequestBody>>>;
+    type Future = TrackedFuture<Answer<S, Request<RequestBody>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         hyper::service::Service::call(self, request.map(RequestBody::new))
@@ -94,22 +77,25 @@ where
 {
     type Response = Response<TrackedBody<B>>;
     type Error = Infallible;
-    type Future = TrackedFuture<Ready<S, Request<RequestBody>>>;
+    type Future = TrackedFuture<Answer<S, Request<RequestBody>>>;
 
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         let lease = RequestLease::new(self.traffic.clone());
+        let switch = Switch::asked_by(&mut request);
+        let info = self.info_of(&mut request);
         if request.extensions().is_empty() {
             *request.extensions_mut() = ROOMY.clone();
         }
-        // On HTTP/2 a client may leave a request alone, and not the connection: then it is known already who tells.
-        request
-            .extensions_mut()
-            .get_or_insert_with(|| self.traffic.client());
-        let info = self.info_of(request.headers());
         request.extensions_mut().insert(info);
+        take_host_of_target(&mut request);
+        let inner = match lease.refusal() {
+            // Answered in the service's place.
+            Some(_) => Answer::later(self.inner.clone(), request),
+            None => Answer::of(self.inner.clone(), request),
+        };
         TrackedFuture {
-            switch: Switch::asked_by(&mut request),
-            inner: Ready::new(self.inner.clone(), with_host_of_target(request)),
+            inner,
+            switch,
             lease: Some(lease),
         }
     }
@@ -128,14 +114,13 @@ static ROOMY: LazyLock<Extensions> = LazyLock::new(|| {
 });
 
 /// The host of an absolute target counts, whatever the header says (RFC 9112 §3.2.2).
-fn with_host_of_target(mut request: Request<RequestBody>) -> Request<RequestBody> {
+fn take_host_of_target(request: &mut Request<RequestBody>) {
     if let Some(authority) = request.uri().authority()
         && request.method() != Method::CONNECT
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         request.headers_mut().insert(header::HOST, host);
     }
-    request
 }
 
 /// Which protocol a request asks for instead of HTTP.
@@ -194,39 +179,47 @@ impl Switch {
 }
 
 pin_project! {
-    /// Waits until the service is ready, then for its answer.
-    pub(crate) struct Ready<S, R> where S: Service<R> {
-        service: S,
-        request: Option<R>,
-        #[pin]
-        answer: Option<S::Future>,
+    /// The service's answer, for which it may have to become ready first.
+    #[project = AnswerProjection]
+    pub(crate) enum Answer<S, R> where S: Service<R> {
+        Later { service: S, request: Option<R> },
+        Begun { #[pin] answer: S::Future },
     }
 }
 
-impl<S: Service<R>, R> Ready<S, R> {
-    fn new(service: S, request: R) -> Self {
-        Self {
+impl<S: Service<R, Error = Infallible>, R> Answer<S, R> {
+    fn of(mut service: S, request: R) -> Self {
+        // Nearly every service is ready at once, and then the request is not moved to and fro.
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Self::Begun {
+                answer: service.call(request),
+            },
+            Poll::Ready(Err(never)) => match never {},
+            Poll::Pending => Self::later(service, request),
+        }
+    }
+
+    fn later(service: S, request: R) -> Self {
+        Self::Later {
             service,
             request: Some(request),
-            answer: None,
         }
     }
 }
 
-impl<S: Service<R>, R> Future for Ready<S, R> {
+impl<S: Service<R>, R> Future for Answer<S, R> {
     type Output = Result<S::Response, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if this.request.is_some() {
-            std::task::ready!(this.service.poll_ready(cx))?;
-        }
-        if let Some(request) = this.request.take() {
-            this.answer.set(Some(this.service.call(request)));
-        }
-        match this.answer.as_pin_mut() {
-            Some(answer) => answer.poll(cx),
-            None => Poll::Pending,
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let answer = match self.as_mut().project() {
+                AnswerProjection::Begun { answer } => return answer.poll(cx),
+                AnswerProjection::Later { service, request } => {
+                    std::task::ready!(service.poll_ready(cx))?;
+                    service.call(request.take().expect("a service is called once"))
+                }
+            };
+            self.set(Self::Begun { answer });
         }
     }
 }

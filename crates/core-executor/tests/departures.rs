@@ -5,7 +5,7 @@
 mod support;
 
 use bytes::Bytes;
-use core_executor::{BoundListener, ClientGone, CloseReason, RunningServer, RuntimeExecutor};
+use core_executor::{BoundListener, CloseReason, ConnectionInfo, RunningServer, RuntimeExecutor};
 use core_executor::{Cause, Notice, ServeOptions, serve};
 use http::{Request, Response};
 use http_body_util::Full;
@@ -52,7 +52,12 @@ impl Scene {
         let stage = (permits.clone(), begun.clone(), over.clone(), executor.spawner());
         let service = service_fn(move |request: Request<core_executor::RequestBody>| {
             let ((permits, begun, over, spawner), tell) = (stage.clone(), tell.clone());
-            let client = request.extensions().get::<ClientGone>().unwrap().clone();
+            let client = request
+                .extensions()
+                .get::<ConnectionInfo>()
+                .unwrap()
+                .client_gone
+                .clone();
             let watching = async move {
                 client.gone().await;
                 let _ = tell.send(());

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::metrics::Limit;
-use crate::service::{Begun, body_too_large, internal_error, timed_out};
+use crate::service::{Begun, body_too_large, internal_error, note_panic, timed_out};
 
 pin_project! {
     /// The future of [`AppService`](crate::service::AppService).
@@ -65,14 +65,14 @@ impl Future for Answering {
         let response = match this.stage.as_mut().project() {
             StageProjection::Known { response } => response.take().expect("not polled after its end"),
             StageProjection::Awaited { answer, clock } => match poll_answer(answer, this.begun, cx) {
-                Poll::Ready(_) if this.begun.body_is_too_large() => {
-                    this.begun.note_limit(Limit::Body);
+                Poll::Ready(_) if this.begun.ticket.body_is_too_large() => {
+                    this.begun.metrics().limited(Limit::Body);
                     body_too_large()
                 }
                 Poll::Ready(response) => response,
                 Poll::Pending => {
                     ready!(poll_limit(clock, this.begun, cx));
-                    this.begun.note_limit(Limit::Timeout);
+                    this.begun.metrics().limited(Limit::Timeout);
                     timed_out()
                 }
             },
@@ -91,7 +91,7 @@ fn poll_answer(
     match catch_unwind(AssertUnwindSafe(|| answer.poll(cx))) {
         Ok(polled) => polled.map(|Ok(response)| response),
         Err(panic) => {
-            begun.note_panic(&*panic);
+            note_panic(begun.metrics(), &*panic);
             Poll::Ready(internal_error())
         }
     }
@@ -99,7 +99,7 @@ fn poll_answer(
 
 /// Ready when the request's time is up. The limit is read each time: a layer further in may just have changed it.
 fn poll_limit(clock: &mut Option<Pin<Box<Sleep>>>, begun: &Begun, cx: &mut Context<'_>) -> Poll<()> {
-    let Some(deadline) = begun.deadline() else {
+    let Some(deadline) = begun.ticket.deadline() else {
         *clock = None;
         return Poll::Pending;
     };

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::response::Response;
-use core_executor::{ClientGone, TaskHandle};
+use core_executor::TaskHandle;
 use http::Request;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -75,16 +75,6 @@ pub enum OnDisconnect {
     Grace(Duration),
 }
 
-impl OnDisconnect {
-    /// What a handler under this policy shall know of its client.
-    fn told(self, client: &ClientGone) -> ClientGone {
-        match self {
-            Self::Ignore => ClientGone::never(),
-            _ => client.clone(),
-        }
-    }
-}
-
 impl<S> Layer<S> for OnDisconnect {
     type Service = OnDisconnectService<S>;
 
@@ -113,12 +103,11 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let Some(ticket) = request.extensions().get::<Arc<Ticket>>().cloned() else {
             return OnDisconnectFuture::here(self.inner.call(request));
         };
         ticket.set_policy(self.policy);
-        request.extensions_mut().insert(self.policy.told(ticket.client()));
         if self.policy == OnDisconnect::Cancel || !ticket.detach() {
             return OnDisconnectFuture::here(self.inner.call(request));
         }

@@ -1,10 +1,13 @@
 //! An extractor that tells a handler that its client has left.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use core_executor::ClientGone;
+use core_executor::{ClientGone, ConnectionInfo};
 use http::request::Parts;
+
+use crate::ticket::Ticket;
 
 /// Tells a handler that its client has left, under the policies [`OnDisconnect::Notify`] and
 /// [`OnDisconnect::Grace`]. Any handler can extract it.
@@ -35,7 +38,9 @@ impl<S: Sync> FromRequestParts<S> for Disconnected {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let client = parts.extensions.get::<ClientGone>().cloned();
+        let of_ours = parts.extensions.get::<Arc<Ticket>>().map(|ticket| ticket.told());
+        let of_connection = || Some(parts.extensions.get::<ConnectionInfo>()?.client_gone.clone());
+        let client = of_ours.or_else(of_connection);
         Ok(Self {
             client: client.unwrap_or_else(ClientGone::never),
         })

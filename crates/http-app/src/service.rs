@@ -1,9 +1,10 @@
 //! The service every request enters: counts it, refuses what is too large, and hands the rest to the router.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::response::Response;
@@ -70,30 +71,23 @@ impl AppService {
         None
     }
 
-    fn admit<B>(&mut self, request: Request<B>, mut begun: Begun) -> Answering
+    fn admit<B>(&mut self, request: Request<B>, peer: Option<SocketAddr>, begun: Begun) -> Answering
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let client = request.extensions().get::<ClientGone>().cloned();
-        let client = client.unwrap_or_else(ClientGone::never);
-        let ticket = Arc::new(Ticket::new(begun.at, Arc::clone(&self.rules), client));
         let limit = self.rules.waf.body_limit();
         let has_body = !request.body().is_end_stream();
-        let mut request = request.map(|body| capped(body, limit, &ticket));
+        let mut request = request.map(|body| capped(body, limit, &begun.ticket));
         if has_body {
             // axum's own limit of 2 MiB would bite where `WAF_*` says that more is welcome.
             DefaultBodyLimit::disable().apply(&mut request);
         }
-        let peer = request
-            .extensions()
-            .get::<ConnectionInfo>()
-            .map(|info| ConnectInfo(info.remote_addr));
+        let extensions = request.extensions_mut();
         if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
+            extensions.insert(ConnectInfo(peer));
         }
-        request.extensions_mut().insert(Arc::clone(&ticket));
-        begun.ticket = Some(ticket);
+        extensions.insert(Arc::clone(&begun.ticket));
         Answering::awaited(self.router.call(request), begun)
     }
 }
@@ -112,34 +106,32 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Answering {
-        let mut begun = Begun::now(Arc::clone(&self.rules));
-        begun.visit = Visit::begin(self.rules.wanted, begun.at, &mut request);
+        let connection = request.extensions().get::<ConnectionInfo>();
+        let peer = connection.map(|info| info.remote_addr);
+        let client = connection.map_or_else(ClientGone::never, |info| info.client_gone.clone());
+        let mut begun = Begun::now(Ticket::new(Arc::clone(&self.rules), client));
+        begun.visit = Visit::begin(self.rules.wanted, begun.ticket.arrived(), &mut request);
         match self.refusal(&request) {
             Some(response) => Answering::known(response, begun),
-            None => self.admit(request, begun),
+            None => self.admit(request, peer, begun),
         }
     }
 }
 
 /// A request under way: counted as in flight until it is answered, and as abandoned when it never is.
 pub(crate) struct Begun {
-    pub(crate) at: Instant,
-    rules: Arc<Rules>,
+    pub(crate) ticket: Arc<Ticket>,
     answered: bool,
-    /// Absent where the router never saw the request.
-    pub(crate) ticket: Option<Arc<Ticket>>,
     /// Absent where nobody wants ids or an access log.
     visit: Option<Box<Visit>>,
 }
 
 impl Begun {
-    fn now(rules: Arc<Rules>) -> Self {
-        rules.metrics.began();
+    fn now(ticket: Ticket) -> Self {
+        ticket.rules().metrics.began();
         Self {
-            at: Instant::now(),
-            rules,
+            ticket: Arc::new(ticket),
             answered: false,
-            ticket: None,
             visit: None,
         }
     }
@@ -147,30 +139,16 @@ impl Begun {
     /// Counts the answer and completes it.
     pub(crate) fn answer(&mut self, response: Response) -> Response {
         self.answered = true;
-        self.rules.metrics.answered(response.status(), self.at.elapsed());
+        let took = self.ticket.arrived().elapsed();
+        self.metrics().answered(response.status(), took);
         match self.visit.take() {
             Some(visit) => visit.end(response),
             None => response,
         }
     }
 
-    pub(crate) fn body_is_too_large(&self) -> bool {
-        self.ticket
-            .as_ref()
-            .is_some_and(|ticket| ticket.body_is_too_large())
-    }
-
-    /// When the request's time is up, as of now.
-    pub(crate) fn deadline(&self) -> Option<tokio::time::Instant> {
-        self.ticket.as_ref()?.deadline()
-    }
-
-    pub(crate) fn note_limit(&self, limit: Limit) {
-        self.rules.metrics.limited(limit);
-    }
-
-    pub(crate) fn note_panic(&self, panic: &(dyn std::any::Any + Send)) {
-        note_panic(&self.rules.metrics, panic);
+    pub(crate) fn metrics(&self) -> &HttpMetrics {
+        &self.ticket.rules().metrics
     }
 }
 
@@ -179,11 +157,9 @@ impl Drop for Begun {
         if self.answered {
             return;
         }
-        self.rules.metrics.abandoned();
-        if let Some(ticket) = &self.ticket
-            && ticket.client().is_gone()
-        {
-            self.rules.metrics.client_gone(ticket.policy());
+        self.metrics().abandoned();
+        if self.ticket.client().is_gone() {
+            self.metrics().client_gone(self.ticket.policy());
         }
     }
 }

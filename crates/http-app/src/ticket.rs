@@ -25,9 +25,10 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn new(arrived: Instant, rules: Arc<Rules>, client: ClientGone) -> Self {
+    /// For a request that arrives now.
+    pub(crate) fn new(rules: Arc<Rules>, client: ClientGone) -> Self {
         Self {
-            arrived,
+            arrived: Instant::now(),
             client,
             limit: AtomicU64::new(nanos(rules.request_timeout)),
             rules,
@@ -37,6 +38,10 @@ impl Ticket {
         }
     }
 
+    pub(crate) fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
     }
@@ -44,6 +49,14 @@ impl Ticket {
     /// The client as it is, whatever the route's policy lets the handler know.
     pub(crate) fn client(&self) -> &ClientGone {
         &self.client
+    }
+
+    /// What the handler may know of the client under the route's policy.
+    pub(crate) fn told(&self) -> ClientGone {
+        match self.policy() {
+            OnDisconnect::Ignore => ClientGone::never(),
+            _ => self.client.clone(),
+        }
     }
 
     /// When the request's time is up, as of now.

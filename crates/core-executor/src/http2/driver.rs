@@ -144,7 +144,7 @@ impl Http2<'_> {
         tokio::select! {
             biased;
             () = self.shared.cut.cancelled() => return watch.stopped(),
-            () = self.shared.drain.cancelled() => {}
+            () = self.shared.drain.begun() => {}
             outcome = poll_fn(|cx| watch.poll(cx, connection.as_mut())) => return outcome,
         }
         connection.as_mut().graceful_shutdown();

@@ -31,7 +31,7 @@ impl TlsIdentity {
         tokio::select! {
             biased;
             () = server.cut.cancelled() => Err(CloseReason::ServerStop),
-            () = server.drain.cancelled() => Err(CloseReason::ServerStop),
+            () = server.drain.begun() => Err(CloseReason::ServerStop),
             () = up_to(self.shared.config.handshake_timeout) => {
                 metrics.count_failure(Failure::Timeout);
                 Err(CloseReason::TlsTimeout)

@@ -177,13 +177,23 @@ async fn answer(
         "/never" => pending().await,
         "/knowing" => {
             let _knowing = Knowing {
-                client: request.extensions().get::<ClientGone>().unwrap().clone(),
+                client: request
+                    .extensions()
+                    .get::<ConnectionInfo>()
+                    .unwrap()
+                    .client_gone
+                    .clone(),
                 noticed: Some(stage.noticed.guard()),
             };
             pending().await
         }
         "/gone" => {
-            let client = request.extensions().get::<ClientGone>().unwrap().clone();
+            let client = request
+                .extensions()
+                .get::<ConnectionInfo>()
+                .unwrap()
+                .client_gone
+                .clone();
             let noticed = stage.noticed.guard();
             let waiting = async move {
                 client.gone().await;
