@@ -163,19 +163,33 @@ fn header_bombs_cost_next_to_nothing() {
     for _ in 0..3 {
         http::get(lab.http(), "/status");
     }
-    lab.forget_peak();
-    let (memory, time) = (lab.peak_kib(), lab.cpu_time());
-    for _ in 0..20 {
-        let mut stream = said(lab.http(), b"GET / HTTP/1.1\r\nHost: t\r\nA: ");
-        let piece = vec![b'a'; 64 * 1024];
+    let mebibyte = format!("A: {}\r\n\r\n", "a".repeat(1 << 20));
+    // Name, bytes, how often they are sent at most, and what is counted.
+    let bombs = [
+        ("200 headers", "A: b\r\n".repeat(200) + "\r\n", 1, "headers"),
+        ("1 MiB header", mebibyte, 1, "head_size"),
         // 100 MiB, if anybody took them.
-        let _ = (0..1600).try_for_each(|_| stream.write_all(&piece));
-        let answer = http::read_answer(&mut BufReader::new(stream)).expect("an answer");
-        assert_eq!(answer.status, 431);
+        ("endless header", "a".repeat(64 * 1024), 1600, "head_size"),
+        ("endless headers", "Name: value\r\n".repeat(5000), 1600, "headers"),
+    ];
+    for (server, address) in [("http", lab.http()), ("ws", lab.ws())] {
+        for (name, bytes, most, counted) in &bombs {
+            lab.forget_peak();
+            let (memory, time, before) = (lab.peak_kib(), lab.cpu_time(), refused(&lab, server, counted));
+            for _ in 0..20 {
+                let mut stream = said(address, b"GET / HTTP/1.1\r\nHost: t\r\n");
+                let _ = (0..*most).try_for_each(|_| stream.write_all(bytes.as_bytes()));
+                let answer = http::read_answer(&mut BufReader::new(stream)).expect("an answer");
+                assert_eq!(answer.status, 431, "{server}, {name}");
+            }
+            let grown = lab.peak_kib().saturating_sub(memory);
+            assert!(grown < 512, "{server}, {name}: {grown} KiB");
+            let each = (lab.cpu_time() - time) / 20;
+            assert!(
+                each < Duration::from_millis(10),
+                "{server}, {name}: {each:?} for one"
+            );
+            assert_eq!(refused(&lab, server, counted) - before, 20.0, "{server}, {name}");
+        }
     }
-    let grown = lab.peak_kib().saturating_sub(memory);
-    assert!(grown < 512, "{grown} KiB");
-    let each = (lab.cpu_time() - time) / 20;
-    assert!(each < Duration::from_millis(10), "{each:?} for one");
-    assert_eq!(refused(&lab, "http", "head_size"), 20.0);
 }

@@ -1,7 +1,7 @@
 //! Bounds on time and latency, held one after the other and as the best of three, so that a busy machine fails nothing:
 //! what a session's neighbours notice of it, how soon a dead one is gone, how soon a handler knows that its client has
 //! left, that slow connections are gone at their limits, what asking for an end costs,
-//! and how soon a crowd is gone.
+//! and how soon a crowd is gone, and a process that something would hold up.
 
 mod asking;
 mod crowd_limits;
@@ -9,6 +9,7 @@ mod departures;
 mod endings;
 mod http_crowds;
 mod measuring;
+mod stops;
 mod websocket;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

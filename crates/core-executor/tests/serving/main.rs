@@ -13,6 +13,7 @@ mod http2_ends;
 mod http2_limits;
 mod limits;
 mod listening;
+mod pipelining;
 mod requests;
 mod site;
 mod tls;
