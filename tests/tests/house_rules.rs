@@ -94,6 +94,20 @@ fn the_blocking_lane_has_one_door() {
     );
 }
 
+/// Whoever measures time with a clock that can be set is wrong when it is.
+#[test]
+fn the_wall_clock_is_asked_for_dates_alone() {
+    let places = ["SystemTime::now(", "UnixTime::now(", "UNIX_EPOCH", "Utc::now("];
+    let found = lines_with(&shipped_files(&CRATES), &places);
+    let is_a_date = |place: &String| {
+        // The header `Date`, and whether a certificate is valid.
+        place.contains("gate/refusal.rs") || place.contains("tls/identity.rs")
+    };
+    let others: Vec<_> = found.iter().filter(|place| !is_a_date(place)).cloned().collect();
+    none("the wall clock in place of a monotonic one", &others);
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
 #[test]
 fn no_file_names_a_machine() {
     let homes = ["home", "root", "Users", "work", "mnt"].map(|dir| format!("/{dir}/"));

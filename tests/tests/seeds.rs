@@ -5,7 +5,9 @@
 //!
 //! Long because it is a table.
 
-use std::path::{Path, PathBuf};
+mod tree;
+
+use tree::has_test;
 
 /// A sentence of a seed.
 struct Statement {
@@ -556,25 +558,8 @@ const CONNECTION_STATE_LISTENER: &[Statement] = &[
     },
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Whether the file has a test of this name.
-fn has_test(file: &str, name: &str) -> bool {
-    let text = read(file);
-    let signature = format!("fn {name}(");
-    let Some(at) = text.find(&signature) else {
-        return false;
-    };
-    let before: Vec<&str> = text[..at].lines().rev().take(4).collect();
-    before
-        .iter()
-        .any(|line| line.trim_start().starts_with("#[test]") || line.contains("tokio::test"))
+    tree::read(&tree::root().join(path))
 }
 
 fn check(statements: &[Statement], document: &str) {

@@ -116,3 +116,13 @@ pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
         .as_str()
         .unwrap_or_else(|| panic!("cargo metadata has no string {field:?} in {object}"))
 }
+
+/// Whether the file, given from the root, has a test of this name.
+pub(crate) fn has_test(file: &str, name: &str) -> bool {
+    let text = read(&root().join(file));
+    let Some(at) = text.find(&format!("fn {name}(")) else {
+        return false;
+    };
+    let mut before = text[..at].lines().rev().take(4);
+    before.any(|line| line.trim_start().starts_with("#[test]") || line.contains("tokio::test"))
+}
