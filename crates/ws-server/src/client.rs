@@ -68,6 +68,9 @@
 //!
 //! # Coming back
 //!
+//! [`LosslessClient`] comes back by itself and loses nothing, where the server takes part
+//! ([`WsServer::resumable`](crate::WsServer::resumable)). Where it does not:
+//!
 //! [`Reconnect`] tells how long to wait before the next attempt: a draw under a growing ceiling, or what the server
 //! asked for. It does not connect by itself, because only the caller knows what has to be said again on a new
 //! connection.
@@ -128,5 +131,8 @@ pub use error::ClientError;
 
 mod reconnect;
 pub use reconnect::{Reconnect, ReconnectConfig};
+
+mod lossless;
+pub use lossless::{Incoming, LosslessClient, LosslessConfig, LosslessReceiver};
 
 pub use tungstenite::protocol::Message;

@@ -9,8 +9,20 @@ use tungstenite::protocol::Message;
 
 use super::config::QueueConfig;
 
+/// What may wait in a queue.
+pub(super) trait Weighs {
+    /// Bytes it counts.
+    fn weight(&self) -> usize;
+}
+
+impl Weighs for Message {
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
+
 /// The two ends of a queue.
-pub(super) fn queue(config: QueueConfig) -> (QueueSender, QueueReceiver) {
+pub(super) fn queue<T: Weighs>(config: QueueConfig) -> (QueueSender<T>, QueueReceiver<T>) {
     let number = |limit: usize| u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
     let most_bytes = number(config.bytes);
     let (slots, items) = mpsc::channel(number(config.messages) as usize);
@@ -42,25 +54,36 @@ struct Progress {
 }
 
 #[derive(Debug)]
-struct Item {
-    message: Message,
+struct Item<T> {
+    message: T,
     /// Its bytes, given back when it leaves the queue.
     _bytes: OwnedSemaphorePermit,
 }
 
 /// The end that fills a queue.
-#[derive(Debug, Clone)]
-pub(super) struct QueueSender {
-    slots: mpsc::Sender<Item>,
+#[derive(Debug)]
+pub(super) struct QueueSender<T = Message> {
+    slots: mpsc::Sender<Item<T>>,
     bytes: Arc<Semaphore>,
     most_bytes: u32,
     progress: Arc<Progress>,
 }
 
+impl<T> Clone for QueueSender<T> {
+    fn clone(&self) -> Self {
+        Self {
+            slots: self.slots.clone(),
+            bytes: self.bytes.clone(),
+            most_bytes: self.most_bytes,
+            progress: self.progress.clone(),
+        }
+    }
+}
+
 /// Why a message did not enter a queue.
 #[derive(Debug)]
-pub(super) enum NotQueued {
-    Full(Message),
+pub(super) enum NotQueued<T = Message> {
+    Full(T),
     Closed,
 }
 
@@ -70,14 +93,14 @@ pub(super) struct QueueClosed;
 
 /// Room for one message, kept until it is used or dropped.
 #[derive(Debug)]
-pub(super) struct Room<'a> {
-    slot: mpsc::Permit<'a, Item>,
+pub(super) struct Room<'a, T = Message> {
+    slot: mpsc::Permit<'a, Item<T>>,
     bytes: OwnedSemaphorePermit,
     progress: &'a Progress,
 }
 
-impl Room<'_> {
-    pub(super) fn put(self, message: Message) {
+impl<T> Room<'_, T> {
+    pub(super) fn put(self, message: T) {
         let Self {
             slot,
             bytes,
@@ -91,15 +114,15 @@ impl Room<'_> {
     }
 }
 
-impl QueueSender {
+impl<T: Weighs> QueueSender<T> {
     /// What a message counts: a longer one than may wait counts as all of it.
-    fn weight(&self, message: &Message) -> u32 {
-        u32::try_from(message.len())
+    fn weight(&self, message: &T) -> u32 {
+        u32::try_from(message.weight())
             .unwrap_or(u32::MAX)
             .clamp(1, self.most_bytes)
     }
 
-    pub(super) fn try_send(&self, message: Message) -> Result<(), NotQueued> {
+    pub(super) fn try_send(&self, message: T) -> Result<(), NotQueued<T>> {
         if self.slots.is_closed() {
             return Err(NotQueued::Closed);
         }
@@ -122,7 +145,7 @@ impl QueueSender {
     }
 
     /// Waits for room for `message`. Cancel safe: nothing is kept by a call that does not finish.
-    pub(super) async fn room(&self, message: &Message) -> Result<Room<'_>, QueueClosed> {
+    pub(super) async fn room(&self, message: &T) -> Result<Room<'_, T>, QueueClosed> {
         let weight = self.weight(message);
         let bytes = self.bytes.clone().acquire_many_owned(weight).await;
         let bytes = bytes.map_err(|_| QueueClosed)?;
@@ -149,17 +172,17 @@ impl QueueSender {
 
 /// The end that empties a queue. Dropping it closes the queue.
 #[derive(Debug)]
-pub(super) struct QueueReceiver {
-    items: mpsc::Receiver<Item>,
+pub(super) struct QueueReceiver<T = Message> {
+    items: mpsc::Receiver<Item<T>>,
     bytes: Arc<Semaphore>,
     /// Messages that were taken out.
     taken: u64,
     progress: Arc<Progress>,
 }
 
-impl QueueReceiver {
+impl<T> QueueReceiver<T> {
     /// The next message; `None` when there is none and none can come. Cancel safe.
-    pub(super) async fn recv(&mut self) -> Option<Message> {
+    pub(super) async fn recv(&mut self) -> Option<T> {
         self.progress.done.store(self.taken, Ordering::Release);
         self.progress.asks.notify_one();
         let item = self.items.recv().await?;
@@ -168,7 +191,7 @@ impl QueueReceiver {
     }
 
     /// A message that waits already.
-    pub(super) fn try_recv(&mut self) -> Option<Message> {
+    pub(super) fn try_recv(&mut self) -> Option<T> {
         let item = self.items.try_recv().ok()?;
         self.taken += 1;
         Some(item.message)
@@ -196,7 +219,7 @@ impl QueueReceiver {
     }
 }
 
-impl Drop for QueueReceiver {
+impl<T> Drop for QueueReceiver<T> {
     fn drop(&mut self) {
         self.close();
     }

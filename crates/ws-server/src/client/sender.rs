@@ -9,7 +9,7 @@ use super::queue::{NotQueued, QueueSender};
 use crate::codec::may_be_sent;
 use crate::message::JsonMessage;
 
-/// Sends messages over a client's connection; clone it for as many tasks as need to. Its methods can be awaited on
+/// Sends messages over a client's connection or in a conversation above connections; clone it for as many tasks as need to. Its methods can be awaited on
 /// any runtime.
 #[derive(Debug, Clone)]
 pub struct ClientSender {
@@ -72,6 +72,11 @@ impl ClientSender {
         }
         self.hold.ask(code, reason);
         self.hold.clone().ended().await
+    }
+
+    /// Wishes to close, and does not wait.
+    pub(super) fn ask_to_close(&self, code: u16) {
+        self.hold.ask(code, "");
     }
 
     /// How the connection ended; `None` while it has not.

@@ -6,5 +6,7 @@ mod flow;
 mod frames;
 mod hand_made;
 mod handshake;
+mod lossless;
+mod lossless_faults;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,15 @@
+//! A conversation that outlives its connections: numbers, what is kept, and the task that comes back.
+
+mod config;
+mod conversation;
+mod envelope;
+mod incoming;
+mod link;
+mod lossless_client;
+mod numbers;
+mod receiver;
+
+pub use config::LosslessConfig;
+pub use incoming::Incoming;
+pub use lossless_client::LosslessClient;
+pub use receiver::LosslessReceiver;
