@@ -2,6 +2,7 @@
 //! a WebSocket peer of bare bytes, and what can be seen of a process from outside.
 
 pub mod certificate;
+pub mod chromium;
 pub mod descriptors;
 pub mod example;
 pub mod http;

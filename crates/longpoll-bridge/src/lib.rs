@@ -82,6 +82,11 @@
 //! `longpoll-missed`. A cursor moves when an answer is written: an answer lost on its way is lost in this plain
 //! form.
 //!
+//! # The browser client
+//!
+//! **`GET /ws/client.js`** is an ES module for pages, `GET /ws/client.d.ts` its types: one conversation over WebSocket,
+//! SSE or polls, whichever gets through (`docs/wire-protocol.md`). Anybody may have them.
+//!
 //! # End
 //!
 //! [`LongPollBridge::begin_drain`] answers whatever waits and ends the streams. The sweeper ends with the executor's shutdown signal.
@@ -103,6 +108,7 @@ mod ring;
 mod sweeper;
 mod waiters;
 
+mod browser_client;
 mod cookie;
 mod lossless;
 mod openapi;

@@ -11,6 +11,8 @@ pub(crate) fn paths() -> Value {
     let mut paths = lossless::paths();
     paths["/ws/poll"] = json!({ "get": poll() });
     paths["/ws/send"] = json!({ "post": send() });
+    paths["/ws/client.js"] = json!({ "get": text("The browser client", "text/javascript") });
+    paths["/ws/client.d.ts"] = json!({ "get": text("The types of the browser client", "text/plain") });
     paths
 }
 
@@ -78,6 +80,20 @@ fn send() -> Value {
             "413": error("The body fits into no mailbox."),
             "500": error("A handler failed."),
             "503": error("Too many mailboxes, or not running.")
+        }
+    })
+}
+
+fn text(summary: &str, content_type: &str) -> Value {
+    json!({
+        "summary": summary,
+        "responses": {
+            "200": {
+                "description": "The text.",
+                "headers": { "etag": { "schema": { "type": "string" } } },
+                "content": { content_type: { "schema": { "type": "string" } } }
+            },
+            "304": { "description": "It is the one that the client has." }
         }
     })
 }

@@ -15,12 +15,12 @@ use http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 use ws_server::{Admission, HandshakeRequest, Hub, Peer};
 
-use crate::LongPollBridge;
 use crate::bridge::Shared;
-use crate::lossless;
+
 use crate::poll::Poll;
 use crate::posted::Posted;
 use crate::refusal::Refusal;
+use crate::{LongPollBridge, browser_client, lossless};
 
 pub(crate) fn router(bridge: LongPollBridge) -> Router {
     // A body that fits in no mailbox need not be read.
@@ -30,6 +30,7 @@ pub(crate) fn router(bridge: LongPollBridge) -> Router {
         .route("/ws/poll", get(poll).head(refuse_method))
         .route("/ws/send", post(send).layer(body_limit))
         .merge(lossless::router(&bridge))
+        .merge(browser_client::router())
         .with_state(bridge)
 }
 

@@ -1,37 +1,18 @@
 //! A headless Chromium over TLS: a page, and a session of it on each port.
 
-use std::env;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use http::Version;
 use tempfile::TempDir;
+use workspace_tests::chromium;
 use workspace_tests::observe::skipped;
 
 use crate::scene::Scene;
 
-const NAMES: [&str; 4] = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-];
 /// A browser takes its time to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The browser to use, if there is one.
-fn executable() -> Option<PathBuf> {
-    if let Some(named) = env::var_os("BROWSER") {
-        let named = PathBuf::from(named);
-        assert!(named.is_file(), "BROWSER names no file: {}", named.display());
-        return Some(named);
-    }
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .flat_map(|directory| NAMES.map(|name| directory.join(name)))
-        .find(|candidate| candidate.is_file())
-}
 
 /// A browser that shows one page. It ends when dropped.
 struct Browser {
@@ -43,29 +24,10 @@ impl Browser {
     /// Trusts the certificate with this pin, whoever has signed it.
     fn show(executable: PathBuf, url: &str, pin: &str) -> Self {
         let profile = tempfile::tempdir().expect("a temporary directory can be made");
-        let child = Command::new(executable)
-            // Containers have no user namespaces for the sandbox; nothing but our own page is loaded.
-            .args([
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-            ])
-            .args([
-                "--no-first-run",
-                "--no-proxy-server",
-                "--disable-component-update",
-            ])
-            .args(["--disable-background-networking", "--disable-extensions"])
+        let child = chromium::command(executable, profile.path())
             .arg("--host-resolver-rules=MAP localhost 127.0.0.1")
-            // Without it the browser would end as soon as the page is there.
-            .arg("--remote-debugging-port=0")
             .arg(format!("--ignore-certificate-errors-spki-list={pin}"))
-            .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .expect("the browser starts");
         Self {
@@ -85,7 +47,7 @@ impl Drop for Browser {
 
 #[test]
 fn a_page_over_tls_talks_on_one_port_and_on_the_other() {
-    let Some(executable) = executable() else {
+    let Some(executable) = chromium::executable() else {
         return skipped("no Chromium is installed");
     };
     let scene = Scene::secure();
