@@ -23,8 +23,8 @@ pub(crate) struct Tally {
     /// Clients that came when the server was ending, and met a closed port.
     too_late: u64,
     upgraded: u64,
-    /// Those of them under TLS.
-    upgraded_secure: u64,
+    /// Those of them under TLS: on the port of the app, and on the WebSocket server's own.
+    upgraded_secure: [u64; 2],
     /// Connections with a TLS handshake that succeeded.
     secure: u64,
     /// Connections that had an answer over HTTP/2: plain, and under TLS.
@@ -37,10 +37,14 @@ impl Tally {
         self.connections += other.connections;
         self.too_late += other.too_late;
         self.upgraded += other.upgraded;
-        self.upgraded_secure += other.upgraded_secure;
         self.secure += other.secure;
-        for (sum, count) in self.http2.iter_mut().zip(other.http2) {
-            *sum += count;
+        for (sums, counts) in [
+            (&mut self.upgraded_secure, other.upgraded_secure),
+            (&mut self.http2, other.http2),
+        ] {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
         }
         for (reason, count) in other.closed {
             *self.closed.entry(reason).or_default() += count;
@@ -51,12 +55,12 @@ impl Tally {
     pub(crate) fn covers_everything(&self) {
         let Self {
             upgraded,
-            upgraded_secure,
+            upgraded_secure: [one_port, own_port],
             secure,
             http2: [http2, http2_secure],
             ..
         } = *self;
-        for count in [upgraded, upgraded_secure, secure, http2, http2_secure] {
+        for count in [upgraded, one_port, own_port, secure, http2, http2_secure] {
             assert!(count > 0, "{self:?}");
         }
         use CloseReason::{
@@ -202,7 +206,7 @@ fn agrees(life: &Life, state: &State, stop: Stop, tally: &mut Tally) -> Result<(
         State::Accepted { .. } => Err("there is no last word".to_owned()),
         State::Upgraded { is_secure } => {
             tally.upgraded += 1;
-            tally.upgraded_secure += u64::from(*is_secure);
+            tally.upgraded_secure[usize::from(life.script.to_ws)] += u64::from(*is_secure);
             hold(life.asked_upgrade, "nobody asked for an upgrade")
         }
         State::Closed { is_secure, closed } => {

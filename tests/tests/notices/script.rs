@@ -206,7 +206,10 @@ fn handshake() -> impl Strategy<Value = Handshake> {
 
 fn talk() -> impl Strategy<Value = Talk> {
     prop_oneof![
-        20 => vec(step(), 0..7).prop_map(Talk::Http1),
+        18 => vec(step(), 0..7).prop_map(Talk::Http1),
+        4 => vec(step(), 0..5).prop_map(|steps| {
+            Talk::Http1([Step::Upgrade].into_iter().chain(steps).collect())
+        }),
         12 => vec(http2_step(), 0..7).prop_map(Talk::Http2),
         1 => (1..24_u8).prop_map(Talk::PartOfPreface),
     ]

@@ -168,11 +168,14 @@ async fn a_reader_that_is_too_slow_is_cut_and_counted() {
 #[tokio::test]
 async fn pipelined_requests_behind_the_current_one_are_not_begun() {
     for _ in 0..20 {
-        let site = Site::open();
+        let site = Site::on("127.0.0.1", 1, |options| options);
         let mut client = site.client().await;
         let requests = ["/slow", "/hello"].map(|path| format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
         client.send(requests.concat()).await;
         until("the handler runs", || site.stage.begun.count() == 1);
+        // And waits: the one worker has time for somebody else. Else it might have its permit before the drain is seen.
+        let turn = site.executor.spawner().spawn(async {}).unwrap();
+        soon("a turn", turn).await.unwrap();
         site.server.begin_drain();
         site.stage.permits.add_permits(1);
         assert_eq!(client.answer().await.body, "slow");
