@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::proxy::WebSocketRule;
 use crate::scene::Scene;
+use crate::server::Server;
 
 /// A page that is reloaded in the middle goes on with its session.
 fn reloaded(transport: &str) {
@@ -151,4 +152,55 @@ fn a_server_that_cannot_be_reached_for_a_while() {
     scene.proxy.websocket(WebSocketRule::Pass);
     scene.has_all(200);
     assert_eq!(scene.server.record().opens, 1);
+}
+
+/// The process behind the address is replaced by another one, which knows nothing of the session.
+#[test]
+fn a_server_that_is_restarted() {
+    let Some(mut scene) = Scene::start() else { return };
+    for transport in ["websocket", "sse", "poll"] {
+        scene.page.run("seen.texts.length = seen.opens.length = 0");
+        scene.begin(&format!("{{ transports: ['{transport}'] }}"));
+        scene.on(transport);
+        scene.page.run("socket.send('before')");
+        scene
+            .page
+            .until("seen.texts.includes('before') && socket.bufferedAmount === 0");
+        let next = Server::start();
+        scene.proxy.lead_to(next.address());
+        // The former stops in order and says when to come back.
+        scene.server.stop();
+        scene.server = next;
+        scene.page.until("seen.opens.length === 2");
+        scene.page.run("socket.send('after')");
+        scene.page.until("seen.texts.includes('after')");
+        assert_eq!(scene.seen("texts"), json!(["before", "after"]), "{transport}");
+        let opens = json!([{ "resumed": false, "unsure": [] }, { "resumed": false, "unsure": [] }]);
+        assert_eq!(scene.seen("opens"), opens, "{transport}");
+        assert_eq!(scene.server.record().texts, ["after"]);
+        assert_eq!(scene.page.uncaught(), &[] as &[String]);
+        scene.page.run("socket.close()");
+    }
+}
+
+/// A second page with the same session, as a tab that was copied: the newer one has it, the older one leaves it alone.
+#[test]
+fn a_session_that_another_page_takes() {
+    let Some(mut scene) = Scene::start() else { return };
+    for (former, transport) in ["websocket", "sse", "poll"].into_iter().enumerate() {
+        scene.page.run("seen.closes.length = seen.opens.length = 0");
+        let options = format!("{{ transports: ['{transport}'], resume: 'conversation' }}");
+        scene.begin(&options);
+        scene.on(transport);
+        let left = "dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))";
+        scene.page.run(left);
+        scene.begin(&options);
+        scene.page.until("seen.closes.length === 1");
+        assert_eq!(scene.seen("closes"), json!([4409]), "{transport}");
+        assert_eq!(scene.seen("opens")[1]["resumed"], true, "{transport}");
+        scene.talk(50);
+        scene.has_all(50 * (former + 1));
+        assert_eq!(scene.server.record().opens, former + 1);
+        scene.page.run("socket.close()");
+    }
 }

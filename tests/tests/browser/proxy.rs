@@ -37,6 +37,7 @@ pub(crate) struct Seen {
 }
 
 struct State {
+    upstream: SocketAddr,
     websocket: WebSocketRule,
     stream: StreamRule,
     /// Of each so many answers to polls and posts one is lost; 0 loses none.
@@ -48,7 +49,6 @@ struct State {
 }
 
 struct Shared {
-    upstream: SocketAddr,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -65,6 +65,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let state = State {
+            upstream,
             websocket: WebSocketRule::Pass,
             stream: StreamRule::Pass,
             loses_each: 0,
@@ -74,7 +75,6 @@ impl Proxy {
             open: Vec::new(),
         };
         let shared = Arc::new(Shared {
-            upstream,
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
@@ -87,6 +87,11 @@ impl Proxy {
             }
         });
         Self { shared, address }
+    }
+
+    /// Another server is behind it from now on.
+    pub(crate) fn lead_to(&self, upstream: SocketAddr) {
+        self.shared.state().upstream = upstream;
     }
 
     pub(crate) fn websocket(&self, rule: WebSocketRule) {
@@ -184,7 +189,8 @@ impl Shared {
             return;
         };
         self.pass();
-        let Ok(mut server) = TcpStream::connect(self.upstream) else {
+        let upstream = self.state().upstream;
+        let Ok(mut server) = TcpStream::connect(upstream) else {
             return;
         };
         for stream in [&client, &server] {

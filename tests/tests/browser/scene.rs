@@ -28,7 +28,7 @@ impl Scene {
     /// Opens the client with these options, an object of JavaScript, on top of short times.
     pub(crate) fn begin(&mut self, options: &str) {
         let times =
-            "helloTimeout: 1000, firstDelay: 50, longestDelay: 500, pingInterval: 1000, pongTimeout: 1000";
+            "helloTimeout: 4000, firstDelay: 50, longestDelay: 500, pingInterval: 1000, pongTimeout: 1000";
         self.page.run(&format!("begin({{ {times}, ...{options} }})"));
     }
 

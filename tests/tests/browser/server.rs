@@ -61,6 +61,14 @@ impl Server {
             .expect("it serves HTTP")
     }
 
+    /// Stops as a process does that is told to: sessions get their Close, polls and streams their answer.
+    pub(crate) fn stop(&mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let (Ok(runtime), Some(running)) = (runtime, self.runtime.take()) {
+            runtime.block_on(running.finalize_shutdown()).expect("it ends");
+        }
+    }
+
     /// Says something of its own accord, in the newest session.
     pub(crate) fn say(&self, text: &str) {
         let record = self.record();
@@ -114,11 +122,6 @@ fn describe(record: &Arc<Mutex<Record>>) -> WsServer {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let finish = self.runtime.take().map(AttachedRuntime::finalize_shutdown);
-        if let (Ok(runtime), Some(finish)) = (runtime, finish) {
-            // A test that failed already says why.
-            let _ = runtime.block_on(finish);
-        }
+        self.stop();
     }
 }

@@ -68,9 +68,6 @@ export class LosslessSocket extends EventTarget {
   }
 
   send(message) {
-    const refuse = (name, why) => {
-      throw new DOMException(why, name);
-    };
     if (this.state === "closed") refuse("InvalidStateError", "closed");
     const data = ownCopy(message);
     const size = sizeOf(data);
@@ -85,6 +82,7 @@ export class LosslessSocket extends EventTarget {
 
   close(code = 1000, reason = "") {
     if (this.state === "closed") return;
+    if (code !== 1000 && !(code >= 3000 && code < 5000)) refuse("InvalidAccessError", "no such code");
     if (this.#line?.live && this.#line.socket) this.#line.socket.close(code, reason);
     else if (this.#session) this.#fetch("/close", { code, reason }, { keepalive: true }).catch(() => {});
     this.#finish(code, reason, true);
@@ -102,7 +100,8 @@ export class LosslessSocket extends EventTarget {
     if (!line?.live) return;
     if (!line.socket) return void this.#post(line);
     while (line.next <= this.#sent && line.socket.bufferedAmount < BATCH) {
-      const item = this.#queue[line.next++ - this.#queue[0].seq];
+      // What a POST brought meanwhile is dropped by its number, so anything may stand for it.
+      const item = this.#queue[line.next++ - this.#sent + this.#queue.length - 1] ?? { data: "" };
       item.isTried = true;
       line.socket.send(item.data[0] === CONTROL ? CONTROL + item.data : item.data);
     }
@@ -142,15 +141,15 @@ export class LosslessSocket extends EventTarget {
   #connect() {
     clearTimeout(this.#timer);
     if (this.state === "closed") return;
-    this.#become("connecting");
     this.#line = this.#open(this.#start);
+    this.#become("connecting");
   }
 
   #open(at) {
     const line = { at, kind: this.#options.transports[at], live: 0, quiet: 0, beat: 0, abort: new AbortController() };
     line.stop = () => line.abort.abort();
     // A failure has to find the line in its place.
-    queueMicrotask(() => (line.kind === "websocket" ? this.#websocket(line) : this.#http(line)));
+    queueMicrotask(() => line.over || (line.kind === "websocket" ? this.#websocket(line) : this.#http(line)));
     return line;
   }
 
@@ -197,7 +196,10 @@ export class LosslessSocket extends EventTarget {
     if (line === probe) return;
     if (code === 4409) {
       // Our own step to WebSocket.
-      if (probe) return void (this.#line = probe);
+      if (probe) {
+        this.#line = probe;
+        return this.#become("connecting");
+      }
       // Once it may have been a late request of our own.
       if (!wasCut) return this.#finish(code, reason);
       this.#wasCut = false;
@@ -348,7 +350,7 @@ export class LosslessSocket extends EventTarget {
     try {
       while (!line.over && (this.#queue.length || (line.kind === "sse" && this.#cursor > this.#acked))) {
         let size = 0;
-        const batch = this.#queue.filter((item, at) => at < 64 && ((size += item.size) <= BATCH || !at));
+        const batch = this.#queue.filter((item, at) => at < 64 && ((size += item.size) <= BATCH / 4 || !at));
         for (const item of batch) item.isTried = true;
         const cursor = this.#cursor;
         const started = performance.now();
@@ -401,7 +403,11 @@ export class LosslessSocket extends EventTarget {
     this.#ticked += passed;
     // A page that slept did not listen, so silence does not count.
     const step = passed > 0 && passed < 5_000 ? passed : 1_000;
-    if (step !== passed) this.#wake();
+    if (step !== passed) {
+      this.#wake();
+      const { live, kind } = this.#line ?? {};
+      if (live && kind === "sse") this.#line.quiet = 2 * this.#limits.heartbeat_ms - 5_000;
+    }
     for (const line of [this.#line, this.#probe]) if (line && !line.over) this.#watch(line, step);
     this.#ack();
     this.#flush();
@@ -491,6 +497,10 @@ export class LosslessSocket extends EventTarget {
   #say(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+function refuse(name, why) {
+  throw new DOMException(why, name);
 }
 
 // Coming back would end the same way.
