@@ -33,6 +33,7 @@ fn bad_settings_are_start_errors() {
         ("WEBSOCKET_OUTBOX_POLICY", "block"),
         ("WAF_MODE", "strict"),
         ("LONGPOLL_WAIT", "30"),
+        ("LONGPOLL_MAX_SESSIONS_PER_ADDRESS", "-1"),
         ("LOGGING_QUEUE_MAX", "0"),
         ("SHUTDOWN_CLOSE_CODE", "1000"),
         ("METRICS_PREFIX", "1-bad"),

@@ -5,6 +5,7 @@
 mod bad_input;
 mod http_form;
 mod lossy;
+mod simulated;
 mod suite;
 mod support;
 mod switching;

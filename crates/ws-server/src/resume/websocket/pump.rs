@@ -25,6 +25,8 @@ const REPLACED: u16 = 4409;
 
 pub(super) async fn run(link: Arc<Link>, session: Session) {
     let opened = tokio::select! {
+        // First, because a session that is there closes as sessions do, also when the server stops at this moment.
+        biased;
         carrier = link.carrier() => carrier,
         () = tokio::time::sleep(FIRST_ENVELOPE) => {
             refuse(&session, 408, "neither open nor resume came in time");
