@@ -13,12 +13,13 @@ use crate::roster::{Roster, Walk};
 use crate::session::Session;
 
 /// What one step of a fan-out may cost before other tasks of the worker get their turn: so many messages queued, or
-/// as many system calls as take about as long.
+/// as many system calls or wake-ups as take about as long, some 50 µs.
 const STEP: usize = 1024;
 /// What a write to a socket costs, a queued message being 1.
-const WRITE: usize = 16;
-/// What it costs to wake the task of a session whose transport only that task may write to, its turn included.
-const WAKE: usize = 16;
+const WRITE: usize = 32;
+/// What it costs to wake the task of a session whose transport only that task may write to. All who are woken have their
+/// turn before the next look at the sockets, and what each of them does then takes longer than a write.
+const WAKE: usize = 128;
 
 /// What became of a published message among the local sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,8 +55,8 @@ impl Hub {
     /// Sends a framed message to the members of a room and to the relays.
     ///
     /// The message is framed once and shared by all. A member whose outbox is full is treated by the server's
-    /// outbox policy. It goes to who is there when the call begins, in steps of about a thousand members between which
-    /// other tasks get their turn. Dropping the future between two steps leaves the rest of the members, and the
+    /// outbox policy. It goes to who is there when the call begins, in small steps between which other tasks get
+    /// their turn. Dropping the future between two steps leaves the rest of the members, and the
     /// relays, without it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod departures;
 mod endings;
 mod http_crowds;
 mod measuring;
+mod multitude;
 mod stops;
 mod websocket;
 

@@ -59,7 +59,7 @@ impl Neighbours {
         }
     }
 
-    fn p99(&mut self) -> Duration {
+    pub(crate) fn p99(&mut self) -> Duration {
         p99((0..ROUNDS).map(|round| self.round(round)).collect())
     }
 
