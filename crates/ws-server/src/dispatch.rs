@@ -32,6 +32,7 @@ enum Stage {
 
 impl Dispatch {
     /// Runs the handlers of a message as far as they come without a wait. Nothing is left when they have ended.
+    #[inline]
     pub(crate) fn begin(
         session: &Session,
         message: Incoming,
@@ -86,6 +87,7 @@ impl Dispatch {
     }
 }
 
+#[inline]
 fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Option<Stage> {
     let handlers = session.handlers();
     match message {

@@ -199,6 +199,7 @@ impl Session {
         self.send_one(Offer::Framed(&message), policy)
     }
 
+    #[inline]
     fn send_body(&self, kind: Kind, body: &[u8]) -> SendOutcome {
         let policy = self.0.hub.config().outbox.policy;
         let may_join = batch::hold() == Hold::Always && !matches!(policy, OutboxPolicy::KeepLatest(_));
@@ -208,6 +209,7 @@ impl Session {
         self.send_one(Offer::Body(kind, body), policy)
     }
 
+    #[inline(always)]
     fn send_one(&self, message: Offer<'_>, policy: OutboxPolicy) -> SendOutcome {
         let mut account = Account::default();
         let sent = self.pass_on(message, policy, &mut account);
@@ -221,7 +223,8 @@ impl Session {
         self.pass_on(Offer::Framed(message), policy, account)
     }
 
-    #[inline]
+    // Three callers, each with a kind of offer of its own: that is decided here, once, and not for every message.
+    #[inline(always)]
     fn pass_on(&self, message: Offer<'_>, policy: OutboxPolicy, account: &mut Account) -> Sent {
         let limits = &self.0.hub.config().outbox;
         let mut sent = self.0.outbox.send(message, policy, limits, batch::hold());

@@ -47,7 +47,7 @@ impl Offer<'_> {
     }
 
     /// Writes as much of its frame as the socket takes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_write(&self, socket: &OwnedWriteHalf) -> io::Result<usize> {
         let (data, body) = match self {
             Self::Body(data, body) => (*data, *body),

@@ -19,7 +19,7 @@ use crate::writer::SLICES;
 
 impl Outbox {
     /// Writes or queues a message, or says why not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(
         &self,
         message: Offer<'_>,
