@@ -10,3 +10,4 @@ mod server;
 
 mod life;
 mod networks;
+mod scripted;

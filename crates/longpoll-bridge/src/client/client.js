@@ -184,12 +184,14 @@ export class LosslessSocket extends EventTarget {
   #drop(line) {
     if (!line || line.over) return;
     line.over = this.#wasCut = true;
+    line.live = 0;
     line.stop();
   }
 
   #ended(line, { code = 1006, reason = "", retry = /^retry=(\d+)$/.exec(reason)?.[1] }) {
     if (line.over) return;
     const wasCut = this.#wasCut;
+    const { live } = line;
     this.#drop(line);
     const probe = this.#probe;
     this.#probe = undefined;
@@ -206,9 +208,9 @@ export class LosslessSocket extends EventTarget {
     }
     if (isFinal(code)) return this.#finish(code, reason);
     if (probe) this.#drop(probe);
-    const lasted = line.live && Date.now() - line.live > LASTING;
+    const lasted = live && Date.now() - live > LASTING;
     if (lasted) this.#tries = this.#strikes = 0;
-    else if (line.live) this.#strikes++;
+    else if (live) this.#strikes++;
     if (lasted && line.socket) this.#upgradeDelay = this.#options.upgradeAfter;
     const isGone = code === 4404 || code === 4410;
     const isRefused = code >= 4000 && !isGone;
@@ -217,14 +219,14 @@ export class LosslessSocket extends EventTarget {
       return this.#connect();
     }
     if (retry !== undefined && !isRefused) this.#session = ""; // it ended
-    const isBlocked = retry === undefined && !isRefused && (!line.live || this.#strikes > 1);
+    const isBlocked = retry === undefined && !isRefused && (!live || this.#strikes > 1);
     if (isBlocked && line.at + 1 < this.#options.transports.length) {
       this.#start = line.at + 1;
       this.#strikes = 0;
       this.#upgradeIn = this.#upgradeDelay;
       return this.#connect();
     }
-    if (!line.live) this.#start = 0;
+    if (!live) this.#start = 0;
     this.#isTold = retry !== undefined;
     const delay = this.#isTold ? Math.min(retry, 300_000) : this.#jitter(this.#tries);
     this.#tries++;
