@@ -151,7 +151,8 @@ impl Decoder {
     }
 
     /// Nearly all there is: a short message, whole in the input, while nothing else is under way. Everything else is
-    /// left to the general way, which would come to the same.
+    /// left to the general way, which would come to the same; but `FrameHeader::parse` alone costs 138 instructions a header
+    /// (callgrind, optimised), a fifth of a message with 16 in flight.
     fn short_message(&self, input: &mut [u8]) -> Option<Result<(usize, Incoming), Violation>> {
         let [first @ (0x81 | 0x82), second, a, b, c, d, ..] = *input else {
             return None;
