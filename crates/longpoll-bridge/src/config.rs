@@ -116,6 +116,7 @@ impl LongPollConfig {
             wait: self.wait,
             heartbeat: self.heartbeat,
             bound_cookies: self.bound_cookies.clone(),
+            ..ResumeConfig::default()
         }
     }
 

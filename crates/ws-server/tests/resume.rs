@@ -278,6 +278,19 @@ fn ids_that_were_not_given_and_clients_that_say_something_else() {
 }
 
 #[test]
+fn a_client_that_does_not_say_what_it_wants_is_let_go() {
+    let resume = ResumeConfig {
+        open_timeout: Duration::from_millis(50),
+        ..ResumeConfig::default()
+    };
+    let lab = lab(resume, |server| server);
+    let mut client = lab.connect();
+    assert_eq!(envelope(&mut client, "error")["status"], 408);
+    assert_eq!(support::close_of(&mut client).0, 4408);
+    assert!(lab.opens.try_recv().is_err(), "no session was opened for it");
+}
+
+#[test]
 fn an_id_is_bound_to_what_opened_it() {
     let lab = echoing();
     let with = |token: &'static str| {

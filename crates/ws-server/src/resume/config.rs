@@ -21,6 +21,8 @@ pub struct ResumeConfig {
     pub wait: Duration,
     /// How often an SSE stream says something at least, told to clients in the `hello`. Default 15 s.
     pub heartbeat: Duration,
+    /// How long a WebSocket client may take to say which session it wants; then it is closed with 4408. Default 10 s.
+    pub open_timeout: Duration,
     /// Cookies whose values an id is bound to, by their names. Default none.
     pub bound_cookies: Vec<String>,
 }
@@ -35,6 +37,7 @@ impl Default for ResumeConfig {
             max_sessions_per_address: 1000,
             wait: Duration::from_secs(25),
             heartbeat: Duration::from_secs(15),
+            open_timeout: Duration::from_secs(10),
             bound_cookies: Vec::new(),
         }
     }

@@ -231,11 +231,13 @@ impl Inner {
         let waker = Waker::from(Arc::clone(self));
         let outbox = self.session.outbox();
         loop {
-            let close_version = self.empty_outbox();
             if outbox.has_ended() {
                 self.over();
                 break;
             }
+            let Some(close_version) = self.empty_outbox() else {
+                break;
+            };
             let interest = Interest {
                 messages: true,
                 close_version,
@@ -247,9 +249,14 @@ impl Inner {
         self.changed.notify_waiters();
     }
 
-    fn empty_outbox(self: &Arc<Self>) -> u8 {
+    /// Gives the version of the wish to close that was seen; nothing when the session is over: what is in the outbox then
+    /// is counted there as undelivered.
+    fn empty_outbox(self: &Arc<Self>) -> Option<u8> {
         let outbox = self.session.outbox();
         let mut state = self.lock();
+        if state.is_over {
+            return None;
+        }
         let (mut taken, mut unsent) = (Load::default(), 0);
         let before = state.ring.len();
         let all = Load {
@@ -272,7 +279,7 @@ impl Inner {
             state.close_version = version;
             self.begin_closing(&mut state, request);
         }
-        version
+        Some(version)
     }
 
     /// So many messages are not kept any more.

@@ -14,8 +14,6 @@ use crate::resume::envelope::{FromServer, escaped};
 use crate::resume::session::ResumableSession;
 use crate::session::Session;
 
-/// How long a client may be silent about what it wants.
-const FIRST_ENVELOPE: Duration = Duration::from_secs(10);
 /// The client is told of so many of its messages at once,
 const ACK_MESSAGES: u64 = 32;
 /// or of fewer after this time.
@@ -28,7 +26,7 @@ pub(super) async fn run(link: Arc<Link>, session: Session) {
         // First, because a session that is there closes as sessions do, also when the server stops at this moment.
         biased;
         carrier = link.carrier() => carrier,
-        () = tokio::time::sleep(FIRST_ENVELOPE) => {
+        () = tokio::time::sleep(link.resumption.config().open_timeout) => {
             refuse(&session, 408, "neither open nor resume came in time");
             None
         }
