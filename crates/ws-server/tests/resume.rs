@@ -349,6 +349,15 @@ fn a_stop_closes_connected_sessions_cleanly_and_forsaken_ones_at_once() {
         lab.opens.recv_timeout(PATIENCE).unwrap()
     };
     drop(gone);
+    let resumption = lab.server.hub.resumption().unwrap();
+    eventually("its end was noticed", || {
+        resumption
+            .all()
+            .iter()
+            .filter(|session| session.is_carried())
+            .count()
+            == 1
+    });
     session.send_text("never read");
     let reader = std::thread::spawn(move || support::close_of(&mut here));
     let Lab { server, closes, .. } = lab;
