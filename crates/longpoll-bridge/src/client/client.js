@@ -313,7 +313,7 @@ export class LosslessSocket extends EventTarget {
     this.#live(line, await this.#ask(line, "/send", { cursor: this.#cursor }));
     for (;;) {
       const cursor = this.#cursor;
-      const answer = await this.#ask(line, "/poll?cursor=" + cursor, undefined, this.#limits.wait_ms + 10_000);
+      const answer = await this.#ask(line, "/poll?max=256&cursor=" + cursor, undefined, this.#limits.wait_ms + 10_000);
       this.#acked = cursor;
       if (answer.gap) this.#gap(answer.gap.cursor);
       for (const message of answer.messages) this.#message(message.seq, unwrap(message));
