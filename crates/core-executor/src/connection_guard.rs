@@ -55,6 +55,11 @@ impl ConnectionGuard {
         }
     }
 
+    /// Whether anybody hears the last word.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// The last word: the connection is over.
     pub(crate) fn closed(mut self, reason: CloseReason) {
         self.say_closed(reason);

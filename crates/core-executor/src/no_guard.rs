@@ -21,6 +21,10 @@ impl ConnectionGuard {
 
     pub(crate) fn accepted(&mut self, _: Option<&Arc<TlsFacts>>) {}
 
+    pub(crate) fn is_heard(&self) -> bool {
+        false
+    }
+
     pub(crate) fn closed(self, _: CloseReason) {}
 
     pub(crate) fn upgraded(self) {}

@@ -119,7 +119,11 @@ impl Server {
         let io = TokioIo::new(Gate::new(stream.clone(), traffic.clone(), self.rules.clone()));
         let serving = pin!(self.http1().serve_connection(io, service).with_upgrades());
         let outcome = self.drive(Attended::new(serving, traffic, stream), traffic).await;
-        outcome.settled(traffic, self.shared.drain.has_begun())
+        match self.listener {
+            Some(_) => outcome.settled(traffic, self.shared.drain.has_begun()),
+            // Nobody asks why.
+            None => outcome,
+        }
     }
 
     /// Registers the socket with this worker and shakes hands where that is asked for.
