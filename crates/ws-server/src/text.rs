@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 /// The longest text, in bytes of memory, whose memory is kept.
 const KEPT: usize = 4096;
+/// Memory that serves a text may have twice the bytes it needs, and these.
+const SLACK: usize = 64;
 
 thread_local! {
     /// The memory of the last text that was dropped here: most handlers are done with one before the next comes.
@@ -32,6 +34,10 @@ impl Text {
     /// Copies bytes that are UTF-8; nothing when they are not.
     pub(crate) fn copy_from(bytes: &[u8]) -> Option<Self> {
         let mut memory = SPARE.take().into_bytes();
+        if memory.capacity() > SLACK + 2 * bytes.len() {
+            // Who keeps this text keeps its memory.
+            memory = Vec::with_capacity(bytes.len());
+        }
         memory.extend_from_slice(bytes);
         // Checked behind the copy, because only there it stands aligned: that is twice as fast.
         String::from_utf8(memory).ok().map(Self)
@@ -142,7 +148,7 @@ impl fmt::Debug for Text {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, SPARE, Text};
+    use super::{KEPT, SLACK, SPARE, Text};
 
     #[test]
     fn memory_serves_again_and_is_empty_before() {
@@ -154,6 +160,14 @@ mod tests {
         let third = Text::copy_from(b"third").unwrap();
         assert_ne!(third.as_ptr(), memory, "the second still has it");
         assert_eq!((second.as_str(), third.as_str()), ("second", "third"));
+    }
+
+    #[test]
+    fn a_short_text_does_not_keep_the_memory_of_a_long_one() {
+        SPARE.take();
+        drop(Text::from("x".repeat(KEPT)));
+        let short = Text::copy_from(b"short").unwrap();
+        assert!(short.into_string().capacity() <= SLACK + 10);
     }
 
     #[test]
