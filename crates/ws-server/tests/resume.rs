@@ -344,10 +344,8 @@ fn a_stop_closes_connected_sessions_cleanly_and_forsaken_ones_at_once() {
     let lab = echoing();
     let (mut here, _) = lab.open();
     let (gone, _) = lab.open();
-    let session = {
-        lab.opens.recv_timeout(PATIENCE).unwrap();
-        lab.opens.recv_timeout(PATIENCE).unwrap()
-    };
+    lab.opens.recv_timeout(PATIENCE).unwrap();
+    let session = lab.opens.recv_timeout(PATIENCE).unwrap();
     drop(gone);
     let resumption = lab.server.hub.resumption().unwrap();
     eventually("its end was noticed", || {
