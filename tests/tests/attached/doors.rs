@@ -182,10 +182,22 @@ fn the_openapi_document_has_the_app_the_polls_and_the_upgrade() {
     let api = http::get(http, "/openapi.json").json();
     let paths = api["paths"].as_object().expect("an object");
     let listed: Vec<&str> = paths.keys().map(String::as_str).collect();
-    assert_eq!(
-        listed,
-        ["/", "/healthz", "/readyz", "/ws", "/ws/poll", "/ws/send"]
-    );
+    let known = [
+        "/",
+        "/healthz",
+        "/readyz",
+        "/ws",
+        "/ws/client.d.ts",
+        "/ws/client.js",
+        "/ws/poll",
+        "/ws/send",
+        "/ws/session",
+        "/ws/session/close",
+        "/ws/session/events",
+        "/ws/session/poll",
+        "/ws/session/send",
+    ];
+    assert_eq!(listed, known);
     for status in ["101", "400", "403", "426"] {
         assert!(paths["/ws"]["get"]["responses"][status].is_object(), "{status}");
     }
