@@ -152,7 +152,7 @@ async fn cost_of_a_visit(hub: Hub) -> Duration {
 }
 
 /// Processor time of this thread.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
