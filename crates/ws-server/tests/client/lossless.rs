@@ -29,7 +29,11 @@ fn noting() -> (WsServer, Arc<Mutex<Vec<String>>>) {
     let noted = Arc::new(Mutex::new(Vec::new()));
     let notes = noted.clone();
     let server = WsServer::new(config())
-        .resumable(ResumeConfig::default())
+        .resumable(ResumeConfig {
+            // Room for all that a test sends: a client that is late for want of a processor is told of a gap otherwise.
+            ring_messages: 4096,
+            ..ResumeConfig::default()
+        })
         .on_message(move |session, text| {
             notes.lock().unwrap().push(text.to_string());
             async move {
