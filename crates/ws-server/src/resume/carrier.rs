@@ -119,7 +119,7 @@ impl Carrier {
         if run.lost > 0 || !run.messages.is_empty() {
             drop(state);
             self.cursor = run.end();
-            self.inner.table.metrics.lost.inc_by(run.lost);
+            self.inner.table.metrics.lost.inc_by(run.newly_lost);
             self.inner.session.hub().metrics().messages_out.inc_by(run.new);
             return Some(Next::Messages(Delivery {
                 lost: run.lost,

@@ -23,6 +23,8 @@ pub(super) struct Ring {
     acknowledged: u64,
     /// Up to this number messages were given to some transport.
     sent: u64,
+    /// Up to this number losses were told to some transport.
+    told: u64,
     limits: Limits,
 }
 
@@ -36,6 +38,8 @@ pub(super) struct Run {
     pub(super) messages: Vec<Encoded>,
     /// How many of them no transport had before.
     pub(super) new: u64,
+    /// How many of the lost ones no transport was told of before.
+    pub(super) newly_lost: u64,
 }
 
 impl Run {
@@ -54,6 +58,7 @@ impl Ring {
             last: 0,
             acknowledged: 0,
             sent: 0,
+            told: 0,
             limits,
         }
     }
@@ -107,6 +112,10 @@ impl Ring {
             // Nothing is kept behind the cursor: what is missing up to the newest is lost.
             run.lost = self.last.saturating_sub(cursor);
             run.from = cursor + run.lost;
+        }
+        if run.lost > 0 {
+            run.newly_lost = run.from.saturating_sub(self.told.max(cursor));
+            self.told = self.told.max(run.from);
         }
         run.new = run.end().saturating_sub(self.sent.max(run.from));
         self.sent = self.sent.max(run.end());

@@ -310,9 +310,7 @@ impl Inner {
         self.changed.notify_waiters();
         unsent
     }
-}
 
-impl Inner {
     /// Ends the session where nothing can be awaited.
     pub(super) fn abandon(&self) {
         let attachment = self

@@ -54,6 +54,22 @@ fn cursors_from_the_past_and_from_the_future() {
 }
 
 #[test]
+fn a_gap_that_is_told_again_is_no_new_loss() {
+    let mut ring = filled(4, 10);
+    let lost = |ring: &mut Ring, cursor| {
+        let run = ring.read(cursor, 10, 1 << 20);
+        (run.lost, run.newly_lost)
+    };
+    assert_eq!(lost(&mut ring, 0), (6, 6));
+    assert_eq!(lost(&mut ring, 0), (6, 0));
+    for number in 11..=13_u64 {
+        ring.push(Encoded::text(number.to_string()));
+    }
+    assert_eq!(lost(&mut ring, 0), (9, 3), "three more went since");
+    assert_eq!(lost(&mut ring, 7), (2, 0));
+}
+
+#[test]
 fn an_overflow_is_a_gap_with_the_number_lost() {
     let mut ring = filled(4, 10);
     assert_eq!(ring.len(), 4);
