@@ -8,9 +8,9 @@ default:
 run example="full":
     cargo run --example {{ example }}
 
-# Every test, documentation included.
-test:
-    cargo test --workspace
+# Every test, documentation included (`just test -p http-app`: of one package).
+test *arguments:
+    tests/run {{ arguments }}
 
 # Random connections against the real servers, as many and from the seed one likes.
 notices scripts="10600" seed="0":
