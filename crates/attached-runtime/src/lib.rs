@@ -86,4 +86,8 @@ mod pages {
     struct FromVix;
     #[doc = include_str!("../../../docs/from-restinio.md")]
     struct FromRestinio;
+    #[doc = include_str!("../../../docs/from-axum.md")]
+    struct FromAxum;
+    #[doc = include_str!("../../../docs/from-socketioxide.md")]
+    struct FromSocketioxide;
 }
