@@ -3,12 +3,14 @@
 
 pub mod certificate;
 pub mod chromium;
+pub mod crowd;
 pub mod descriptors;
 pub mod example;
 pub mod http;
 pub mod http2;
 pub mod observe;
 pub mod raw;
+pub mod report;
 pub mod ws;
 
 use std::time::Duration;

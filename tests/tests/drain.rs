@@ -311,14 +311,16 @@ fn a_kept_alive_connection_is_answered_and_closed_while_draining() {
     let mut lab = Launch::new("lab").set("SHUTDOWN_READY_DELAY", 1).start();
     let mut stream = BufReader::new(http::connect(lab.http()));
     write!(stream.get_mut(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-    assert_eq!(http::read_answer(&mut stream).expect("an answer").status, 200);
+    let answer = http::read_answer(&mut stream).expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (200, None));
     lab.signal("TERM");
     lab.wait_for_line(|line| line.contains("phase=draining"));
     write!(stream.get_mut(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-    assert_eq!(http::read_answer(&mut stream).expect("an answer").status, 200);
-    assert!(
-        http::read_answer(&mut stream).is_none(),
-        "closed when the listener is"
-    );
+    let answer = http::read_answer(&mut stream).expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(http::read_answer(&mut stream).is_none(), "as it said");
+    let answer = http::send(lab.http(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(answer.status, 200, "the listener is still open");
+    assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(lab.wait().code(), Some(0));
 }

@@ -5,6 +5,7 @@ use crate::drain::Conductor;
 use crate::endpoints;
 use crate::parts::{Sockets, WsPart};
 use crate::phase::PhaseBoard;
+use crate::runtime::Manners;
 use crate::{AttachedRuntime, RuntimeError};
 use core_executor::{ExecutorMetrics, InheritedSockets, RuntimeExecutor, Spawner};
 use http::Method;
@@ -30,8 +31,7 @@ pub struct Builder<S = ()> {
     probes: bool,
     docs: bool,
     inherited: InheritedSockets,
-    announce: bool,
-    signals: bool,
+    manners: Manners,
 }
 
 impl<S: Clone + Send + Sync + 'static> Builder<S> {
@@ -46,8 +46,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             probes: true,
             docs: true,
             inherited: InheritedSockets::default(),
-            announce: true,
-            signals: true,
+            manners: Manners::default(),
         }
     }
 
@@ -137,13 +136,13 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
 
     /// Whether `run` and `serve` write the line `ready …` on standard error. Default true.
     pub fn announce(mut self, announce: bool) -> Self {
-        self.announce = announce;
+        self.manners.announces = announce;
         self
     }
 
     /// Whether `run` and `serve` listen for SIGTERM and SIGINT, and with TLS for SIGHUP. Default true.
     pub fn signals(mut self, signals: bool) -> Self {
-        self.signals = signals;
+        self.manners.hears_signals = signals;
         self
     }
 
@@ -156,15 +155,15 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         if executor.shutdown_handle().is_requested() {
             return Err(RuntimeError::StopRequested);
         }
-        let (announce, signals) = (self.announce, self.signals);
+        let manners = self.manners;
         let phases = PhaseBoard::new();
         let bound = self.bind(executor.metrics(), &phases)?;
-        let (spawner, watched) = (executor.spawner(), phases.watch());
+        let (spawner, watched, supervisor) = (executor.spawner(), phases.watch(), phases.supervisor());
         let (conductor, addresses, finished) = bound.serve(&spawner, phases)?;
         let reloader = conductor.tls_reloader();
         executor.conduct(|executor| conductor.conduct(executor));
         Ok(AttachedRuntime::new(
-            spawner, watched, finished, addresses, reloader, announce, signals,
+            spawner, watched, finished, addresses, reloader, supervisor, manners,
         ))
     }
 
@@ -180,8 +179,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             probes,
             docs,
             inherited,
-            announce: _,
-            signals: _,
+            manners: _,
         } = self;
         if let Some(bridge) = &bridge {
             ws = bridge.attach(ws);

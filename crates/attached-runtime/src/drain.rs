@@ -1,6 +1,7 @@
 //! The end: one ordered plan from the wish to stop to the report.
 
 use crate::phase::PhaseBoard;
+use crate::progress::Progress;
 use crate::{Phase, ShutdownReport};
 use core_executor::{Drained, RuntimeExecutor, ShutdownSignal, TlsReloader};
 use http_app::{HookReport, RunningApp};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use ws_server::RunningWsServer;
+use ws_server::{RunningWsServer, WsReport};
 
 /// How long the metrics listener may take to finish a scrape when all else has ended.
 const LAST_SCRAPE: Duration = Duration::from_millis(100);
@@ -45,13 +46,74 @@ impl Conductor {
             report,
         } = self;
         app.wait().await;
+        app.end_keep_alive();
         let began = Instant::now();
         let handle = executor.shutdown_handle();
         handle.request_stop();
         let clock = Clock::new(&executor, began);
 
-        let cause = phases.begin(&handle);
-        clock.ready_delay(executor.config().ready_delay).await;
+        let cause = phases.begin(&handle, clock.remaining());
+        let progress = Progress::new(ws.hub(), bridge.clone(), phases.supervisor());
+        let parts = Parts {
+            app: &app,
+            ws,
+            bridge,
+        };
+        let ending = parts.end(&clock, executor.config().ready_delay, &phases);
+        let ended = tokio::select! {
+            biased;
+            ended = ending => ended,
+            never = progress.tell(|| app.requests_in_flight()) => match never {},
+        };
+        if let Some(metrics) = metrics {
+            metrics.drained(Instant::now() + LAST_SCRAPE).await;
+        }
+        let forced = handle.is_requested_now();
+        let executor_report = executor.stop_and_wait(clock.remaining()).await;
+        let Ended {
+            hooks,
+            polls_answered,
+            websocket,
+            drained,
+        } = ended;
+        let Drained { answered, cut, .. } = drained;
+        let summary = ShutdownReport {
+            cause,
+            took: began.elapsed(),
+            forced: forced || handle.is_requested_now(),
+            hooks,
+            requests_answered: answered,
+            requests_cut: cut,
+            polls_answered,
+            websocket,
+            executor: executor_report,
+        };
+        log(&summary);
+        phases.enter(Phase::Stopped);
+        report.send_replace(Some(Arc::new(summary)));
+    }
+}
+
+/// What serves clients, in the order in which it ends.
+struct Parts<'a> {
+    app: &'a RunningApp,
+    ws: RunningWsServer,
+    bridge: Option<LongPollBridge>,
+}
+
+/// What became of it.
+struct Ended {
+    hooks: Arc<[HookReport]>,
+    polls_answered: u64,
+    websocket: WsReport,
+    drained: Drained,
+}
+
+impl Parts<'_> {
+    /// Hooks, listeners, polls and requests, then WebSocket, then what is left of HTTP.
+    async fn end(self, clock: &Clock, ready_delay: Duration, phases: &PhaseBoard) -> Ended {
+        let Self { app, ws, bridge } = self;
+        clock.ready_delay(ready_delay).await;
         let hooks = clock
             .unless_now(app.run_hooks())
             .await
@@ -86,26 +148,12 @@ impl Conductor {
                 tokio::join!(closing, finishing)
             }
         };
-        if let Some(metrics) = metrics {
-            metrics.drained(Instant::now() + LAST_SCRAPE).await;
-        }
-        let forced = handle.is_requested_now();
-        let executor_report = executor.stop_and_wait(clock.remaining()).await;
-        let Drained { answered, cut, .. } = drained;
-        let summary = ShutdownReport {
-            cause,
-            took: began.elapsed(),
-            forced: forced || handle.is_requested_now(),
+        Ended {
             hooks,
-            requests_answered: answered,
-            requests_cut: cut,
             polls_answered,
             websocket,
-            executor: executor_report,
-        };
-        log(&summary);
-        phases.enter(Phase::Stopped);
-        report.send_replace(Some(Arc::new(summary)));
+            drained,
+        }
     }
 }
 

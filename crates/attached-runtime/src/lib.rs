@@ -52,6 +52,7 @@ pub use config::{Config, LoggingConfig};
 
 mod drain;
 mod phase;
+mod progress;
 mod report;
 pub use phase::Phase;
 pub use report::ShutdownReport;

@@ -1,8 +1,9 @@
 //! Where an application is in its life.
 
-use core_executor::{ShutdownHandle, StopCause};
+use core_executor::{ShutdownHandle, StopCause, Supervisor};
 use prometheus::{IntGauge, Registry};
 use std::fmt;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Where an application is in its life. It only ever goes forward.
@@ -30,10 +31,14 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Publishes the phase: to whoever watches, to the log, to a metric.
+/// A supervisor is asked to wait for so long past the deadline: for threads to end, and the process.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Publishes the phase: to whoever watches, to the log, to a metric, to the supervisor.
 pub(crate) struct PhaseBoard {
     phase: watch::Sender<Phase>,
     gauge: IntGauge,
+    supervisor: Supervisor,
 }
 
 impl PhaseBoard {
@@ -43,11 +48,16 @@ impl PhaseBoard {
         Self {
             phase: watch::Sender::new(Phase::Serving),
             gauge,
+            supervisor: Supervisor::default(),
         }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
+    }
+
+    pub(crate) fn supervisor(&self) -> Supervisor {
+        self.supervisor.clone()
     }
 
     pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
@@ -57,10 +67,13 @@ impl PhaseBoard {
     pub(crate) fn enter(&self, phase: Phase) {
         self.gauge.set(phase as i64);
         self.phase.send_replace(phase);
+        self.supervisor.status(&phase.to_string());
         tracing::info!(%phase, "entered a phase");
     }
 
-    pub(crate) fn begin(&self, handle: &ShutdownHandle) -> StopCause {
+    /// The end begins and takes at most this long.
+    pub(crate) fn begin(&self, handle: &ShutdownHandle, limit: Duration) -> StopCause {
+        self.supervisor.stopping(limit + MARGIN);
         self.enter(Phase::Draining);
         handle.cause().unwrap_or(StopCause::Requested)
     }

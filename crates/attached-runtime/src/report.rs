@@ -1,7 +1,7 @@
 //! What the end came to.
 
 use core_executor::{StopCause, StopReport};
-use http_app::HookReport;
+use http_app::{HookOutcome, HookReport};
 use std::fmt;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ pub struct ShutdownReport {
     pub forced: bool,
     /// One entry per shutdown hook, in the order given.
     pub hooks: Arc<[HookReport]>,
-    /// Requests that were under way, or came while draining, and were answered completely.
+    /// Requests that were under way, or came while draining, and were answered completely; polls and streams among them.
     pub requests_answered: u64,
-    /// Requests that were still under way at the deadline.
+    /// Requests that were still under way at the deadline; polls and streams among them.
     pub requests_cut: u64,
     /// Polls and SSE streams that were waiting and were answered at once.
     pub polls_answered: u64,
@@ -43,6 +43,12 @@ impl ShutdownReport {
             ..
         } = self.websocket;
         self.requests_cut == 0 && cut_off == 0 && cut_handlers == 0 && self.executor.is_clean()
+    }
+
+    /// Shutdown hooks that panicked, took too long or were cut. They do not change the exit code.
+    pub fn failed_hooks(&self) -> usize {
+        let failed = |hook: &&HookReport| hook.outcome != HookOutcome::Completed;
+        self.hooks.iter().filter(failed).count()
     }
 
     /// The exit code of the process: 0 = every Close was sent and every answer given within the deadline, whether or
@@ -69,6 +75,7 @@ impl fmt::Display for ShutdownReport {
             sessions,
             closed_cleanly,
             unanswered,
+            left,
             cut_off,
             undelivered_messages,
             cut_handlers,
@@ -82,12 +89,15 @@ impl fmt::Display for ShutdownReport {
         } = &self.executor;
         write!(
             out,
-            "stopped in {:?} ({:?}): requests {} answered, {} cut; polls {} answered; sessions {sessions}: \
-             {closed_cleanly} closed, {unanswered} without the peer's answer, {cut_off} cut, \
+            "stopped in {:?} ({:?}): hooks {} completed, {} failed; requests {} answered, {} cut; \
+             polls {} answered; sessions {sessions}: {closed_cleanly} closed, \
+             {unanswered} without the peer's answer, {left} left before, {cut_off} cut, \
              {undelivered_messages} messages undelivered, {cut_handlers} handlers cut; tasks {cut_tasks} cut, workers {stuck_workers} stuck, \
              blocking closures {stuck_blocking} stuck{}",
             self.took,
             self.cause,
+            self.hooks.len() - self.failed_hooks(),
+            self.failed_hooks(),
             self.requests_answered,
             self.requests_cut,
             self.polls_answered,

@@ -2,7 +2,9 @@
 
 use crate::banner::Addresses;
 use crate::{Builder, Phase, RuntimeError, ShutdownReport};
-use core_executor::{ExecutorError, RuntimeExecutor, ShutdownHandle, Spawner, StopCause, TlsReloader};
+use core_executor::{
+    ExecutorError, RuntimeExecutor, ShutdownHandle, Spawner, StopCause, Supervisor, TlsReloader,
+};
 use core_executor::{listen_for_signals, reload_on_hangup};
 use http_app::App;
 use std::marker::PhantomData;
@@ -27,10 +29,27 @@ pub struct AttachedRuntime {
     finished: watch::Receiver<Option<Arc<ShutdownReport>>>,
     addresses: Addresses,
     reloader: Option<TlsReloader>,
-    announce: bool,
-    signals: bool,
+    supervisor: Supervisor,
+    manners: Manners,
     /// Keeps the value on the thread that made it: the safe control path.
     _stays: PhantomData<*const OnlyItsOwnerMayEndIt>,
+}
+
+/// How a running application behaves as a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manners {
+    /// The line `ready …` is written.
+    pub(crate) announces: bool,
+    pub(crate) hears_signals: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            announces: true,
+            hears_signals: true,
+        }
+    }
 }
 
 /// Names, in the compiler's message, why a runtime cannot be moved into a callback, a hook or a task: whoever is
@@ -64,8 +83,8 @@ impl AttachedRuntime {
         finished: watch::Receiver<Option<Arc<ShutdownReport>>>,
         addresses: Addresses,
         reloader: Option<TlsReloader>,
-        announce: bool,
-        signals: bool,
+        supervisor: Supervisor,
+        manners: Manners,
     ) -> Self {
         Self {
             spawner,
@@ -73,8 +92,8 @@ impl AttachedRuntime {
             finished,
             addresses,
             reloader,
-            announce,
-            signals,
+            supervisor,
+            manners,
             _stays: PhantomData,
         }
     }
@@ -109,7 +128,7 @@ impl AttachedRuntime {
         self.reloader.clone()
     }
 
-    /// Says `ready …`, blocks this thread until a signal or a handle asks for the end, ends, and reports.
+    /// Says `ready …`, also to a supervisor ([`Supervisor`]), blocks this thread until a signal or a handle asks for the end, ends, and reports.
     ///
     /// # Errors
     /// [`RuntimeError::InsideAsync`] inside async code, where it would block a thread that has other work: use
@@ -124,7 +143,7 @@ impl AttachedRuntime {
         waiting.block_on(self.serve())
     }
 
-    /// Says `ready …`, waits until a signal or a handle asks for the end, ends, and reports. With TLS, SIGHUP reads
+    /// Says `ready …`, also to a supervisor ([`Supervisor`]), waits until a signal or a handle asks for the end, ends, and reports. With TLS, SIGHUP reads
     /// certificates and keys again ([`TlsReloader`]).
     ///
     /// Dropping the future is dropping the runtime: it asks for the end and does not wait for it.
@@ -133,14 +152,17 @@ impl AttachedRuntime {
     /// When signals cannot be listened for, or the tokio runtime under the application is gone.
     pub async fn serve(self) -> Result<ShutdownReport, RuntimeError> {
         // The end may be over before anybody has come here to wait for it: then there is nobody left to hear signals.
-        if self.signals
+        if self.manners.hears_signals
             && let Err(error) = self.hear_signals()
             && !self.handle().is_requested()
         {
             return Err(error.into());
         }
-        if self.announce {
+        if self.manners.announces {
             self.addresses.announce();
+        }
+        if !self.handle().is_requested() {
+            self.supervisor.ready();
         }
         self.finished().await
     }

@@ -45,8 +45,10 @@ pub use task::{TaskError, TaskHandle, TaskOptions};
 
 mod shutdown;
 mod signals;
+mod supervisor;
 pub use shutdown::{ShutdownHandle, ShutdownSignal, StopCause};
 pub use signals::listen_for_signals;
+pub use supervisor::Supervisor;
 
 mod accept;
 mod admitted;

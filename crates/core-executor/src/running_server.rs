@@ -71,6 +71,13 @@ impl RunningServer {
         self.shared.close_port();
     }
 
+    /// Makes every answer of HTTP/1 from now on the last one of its connection, which says so (`Connection: close`), so
+    /// that clients and proxies leave in order before the port closes. Everybody is served as before. Never blocks;
+    /// again has no effect.
+    pub fn end_keep_alive(&self) {
+        self.shared.totals.end_keep_alive();
+    }
+
     /// Closes the port and lets every connection finish the request it is at, and no other. An idle connection answers
     /// what has arrived on it, then closes. Never blocks; again has no effect.
     pub fn begin_drain(&self) {

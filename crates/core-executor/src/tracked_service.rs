@@ -4,7 +4,7 @@ use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
 use crate::{ClientGone, ConnectionInfo, RequestBody, TrustedProxies};
 use bytes::Bytes;
-use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -82,6 +82,8 @@ where
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         let lease = RequestLease::new(self.traffic.clone());
         let switch = Switch::asked_by(&mut request);
+        // HTTP/2 has no such header (RFC 9113 §8.2.2).
+        let may_say_close = request.version() < Version::HTTP_2;
         let info = self.info_of(&mut request);
         if request.extensions().is_empty() {
             *request.extensions_mut() = ROOMY.clone();
@@ -96,6 +98,7 @@ where
         TrackedFuture {
             inner,
             switch,
+            may_say_close,
             lease: Some(lease),
         }
     }
@@ -112,6 +115,14 @@ static ROOMY: LazyLock<Extensions> = LazyLock::new(|| {
     extensions.clear();
     extensions
 });
+
+/// The peer is told that no further request is read. An answer that hands the connection over has a word of its own there.
+fn say_last<B>(response: &mut Response<B>) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+}
 
 /// The host of an absolute target counts, whatever the header says (RFC 9112 §3.2.2).
 fn take_host_of_target(request: &mut Request<RequestBody>) {
@@ -231,6 +242,7 @@ pin_project! {
         inner: F,
         // Only when the request asked for another protocol, an answer of status 101 means anything.
         switch: Switch,
+        may_say_close: bool,
         lease: Option<RequestLease>,
     }
 }
@@ -259,6 +271,9 @@ where
         let lease = this.lease.take();
         if let Some(traffic) = lease.as_ref().and_then(RequestLease::traffic) {
             this.switch.settle(traffic, &mut response);
+            if *this.may_say_close && traffic.ends_keep_alive() {
+                say_last(&mut response);
+            }
         }
         Poll::Ready(Ok(response.map(|body| TrackedBody {
             inner: Content::Served { body },

@@ -14,9 +14,15 @@ use std::sync::{Arc, OnceLock};
 pub(crate) struct RequestTotals {
     in_flight: AtomicU64,
     answered: AtomicU64,
+    /// Every answer is the last one of its connection.
+    ends_keep_alive: AtomicBool,
 }
 
 impl RequestTotals {
+    pub(crate) fn end_keep_alive(&self) {
+        self.ends_keep_alive.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Acquire)
     }
@@ -97,6 +103,11 @@ impl Traffic {
         self.totals.answered.fetch_add(answers, Ordering::AcqRel);
         self.totals.in_flight.fetch_sub(answers, Ordering::AcqRel);
         true
+    }
+
+    /// Whether the server keeps no connection for a further request.
+    pub(crate) fn ends_keep_alive(&self) -> bool {
+        self.totals.ends_keep_alive.load(Ordering::Relaxed)
     }
 
     /// Hyper gets a turn at the connection.

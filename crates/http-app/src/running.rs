@@ -228,6 +228,12 @@ impl RunningApp {
         self.hooks.run(&self.spawner).await
     }
 
+    /// Makes every answer from now on the last one of its connection, which says so (`Connection: close`); everybody is
+    /// served as before. Never blocks; see [`RunningServer::end_keep_alive`].
+    pub fn end_keep_alive(&self) {
+        self.server.end_keep_alive();
+    }
+
     /// Closes the listener and asks every connection to end after the request it is at. Never blocks.
     pub fn begin_drain(&self) {
         self.stop.stop_async();

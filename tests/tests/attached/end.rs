@@ -1,7 +1,9 @@
 //! The end: in order, once, and in time.
 
 use crate::support::{Dropped, app, block_on, executor, executor_with, finalize, ws, ws_addr};
-use attached_runtime::{AttachedRuntime, CloseInfo, Phase, RuntimeError, Session, StopCause};
+use attached_runtime::{
+    App, AppConfig, AttachedRuntime, CloseInfo, HookOutcome, Phase, RuntimeError, Session, StopCause,
+};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -167,4 +169,44 @@ fn any_number_may_wait_for_the_end() {
     assert!(!runtime.handle().is_ended());
     assert!(finalize(runtime).is_clean());
     assert!(waiting.into_iter().all(|thread| thread.join().expect("no panic")));
+}
+
+#[test]
+fn a_hook_that_fails_is_told_and_changes_nothing_else() {
+    let config = AppConfig {
+        port: 0,
+        hook_timeout: Duration::from_secs(1),
+        ..AppConfig::default()
+    };
+    let last = Arc::new(AtomicBool::new(false));
+    let flag = last.clone();
+    let app = App::new(config)
+        // Without the backtrace that a panic prints, which may take longer than a hook may.
+        .on_shutdown(|| async { std::panic::resume_unwind(Box::new("the first hook")) })
+        .on_shutdown(std::future::pending::<()>)
+        .on_shutdown(move || async move { flag.store(true, Ordering::SeqCst) });
+    let runtime = AttachedRuntime::start(app, ws(), executor()).expect("it starts");
+    let mut client = Client::connect(ws_addr(&runtime), "/");
+    let closing = std::thread::spawn(move || client.closed());
+    let report = finalize(runtime);
+    assert_eq!(
+        closing.join().expect("closed").0,
+        1001,
+        "sessions end all the same"
+    );
+    assert!(last.load(Ordering::SeqCst), "the hooks behind it run");
+    let outcomes: Vec<_> = report.hooks.iter().map(|hook| hook.outcome).collect();
+    // The last one is our own, which asks the WebSocket server to stop.
+    let expected = [
+        HookOutcome::Panicked,
+        HookOutcome::TimedOut,
+        HookOutcome::Completed,
+        HookOutcome::Completed,
+    ];
+    assert_eq!((outcomes.as_slice(), report.failed_hooks()), (&expected[..], 2));
+    assert!(
+        report.to_string().contains("hooks 2 completed, 2 failed"),
+        "{report}"
+    );
+    assert_eq!(report.code(), 0, "{report}");
 }

@@ -1,15 +1,11 @@
 //! How soon a process with a crowd of idle sessions is gone after SIGTERM, and that it forgets nobody.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use workspace_tests::PATIENCE;
+use workspace_tests::crowd::{Idle, answer_all};
 use workspace_tests::descriptors::want_descriptors;
-use workspace_tests::example::{Example, Launch};
-use workspace_tests::raw::{CLOSE, Raw, frame};
+use workspace_tests::example::Launch;
 
 use crate::{alone, best_of_three};
 
@@ -17,83 +13,9 @@ use crate::{alone, best_of_three};
 const SESSIONS: usize = 3000;
 /// Sessions in a second. A build without optimisations runs the same code some times slower.
 const RATE: f64 = if cfg!(debug_assertions) { 2_000.0 } else { 10_000.0 };
-/// The code of the server's Close and of the answer to it.
-const GOING_AWAY: [u8; 2] = 1001_u16.to_be_bytes();
-
-/// A session that does nothing but answer the server's Close.
-struct Idle {
-    stream: TcpStream,
-    seen: Vec<u8>,
-    is_answered: bool,
-    is_over: bool,
-}
-
-impl Idle {
-    fn of(raw: &Raw) -> Self {
-        let stream = raw.stream().try_clone().expect("a socket");
-        stream.set_nonblocking(true).expect("a socket");
-        Self {
-            stream,
-            seen: Vec::new(),
-            is_answered: false,
-            is_over: false,
-        }
-    }
-
-    /// Takes what has come; whether there was anything.
-    fn turn(&mut self, answer: &[u8]) -> bool {
-        let mut buffer = [0; 512];
-        match self.stream.read(&mut buffer) {
-            Ok(0) => self.is_over = true,
-            Ok(count) => self.take(&buffer[..count], answer),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-            Err(error) => panic!("a session ended out of order: {error}"),
-        }
-        true
-    }
-
-    fn take(&mut self, bytes: &[u8], answer: &[u8]) {
-        self.seen.extend(bytes);
-        if !self.is_answered && self.seen.len() >= 2 {
-            self.is_answered = true;
-            self.stream.write_all(answer).expect("the server waits for it");
-        }
-    }
-
-    /// One Close with 1001, whole, and nothing else.
-    fn assert_one_close(&self) {
-        let [first, length, code @ ..] = self.seen.as_slice() else {
-            panic!("ended without a Close: {:?}", self.seen);
-        };
-        assert_eq!(
-            (*first, usize::from(*length)),
-            (CLOSE, code.len()),
-            "one frame alone"
-        );
-        assert_eq!(code[..2], GOING_AWAY);
-    }
-}
 
 fn sessions() -> usize {
     std::env::var("IDLE_SESSIONS").map_or(SESSIONS, |count| count.parse().expect("a number"))
-}
-
-/// Whoever answers: one thread over all of them, as long as there is one whose connection stands.
-fn answer_all(idle: &mut [Idle]) {
-    let answer = frame(CLOSE, &GOING_AWAY);
-    let limit = Instant::now() + PATIENCE;
-    let mut left: Vec<&mut Idle> = idle.iter_mut().collect();
-    while !left.is_empty() {
-        assert!(Instant::now() < limit, "{} connections stand", left.len());
-        let mut has_come = false;
-        left.retain_mut(|session| {
-            has_come |= session.turn(&answer);
-            !session.is_over
-        });
-        if !has_come {
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
 }
 
 /// Each session of the lab's event lines: how often it was opened, and how often closed with 1001.
@@ -111,26 +33,18 @@ fn opens_and_closes(lines: &[String]) -> HashMap<&str, (usize, usize)> {
     sessions
 }
 
-/// Idle sessions, each greeted: its `on_open` has run.
-fn crowd(lab: &Example, count: usize) -> Vec<Idle> {
-    let greeted = |_| {
-        let mut raw = Raw::connect(lab.ws(), "/");
-        raw.text();
-        Idle::of(&raw)
-    };
-    (0..count).map(greeted).collect()
-}
-
 fn end_of(count: usize) -> Duration {
     let mut lab = Launch::new("lab").set("SHUTDOWN_BATCH", 0).start();
-    let mut idle = crowd(&lab, count);
+    let mut idle: Vec<_> = (0..count).map(|_| Idle::greeted(lab.ws())).collect();
     let began = Instant::now();
     lab.signal("TERM");
     answer_all(&mut idle);
     let status = lab.wait();
     let took = began.elapsed();
     assert_eq!(status.code(), Some(0));
-    idle.iter().for_each(Idle::assert_one_close);
+    assert!(idle.iter().all(|session| session.close().0 == 1001));
+    let report = lab.report();
+    assert_eq!(report.count(" closed, "), count as u64, "{}", report.line());
     let lines = lab.all_lines();
     let sessions = opens_and_closes(&lines);
     assert_eq!(sessions.len(), count);

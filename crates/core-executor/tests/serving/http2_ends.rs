@@ -31,6 +31,18 @@ async fn a_drain_gives_the_answers_under_way_and_says_goaway() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn without_keep_alive_a_connection_of_http2_goes_on_until_the_drain() {
+    let site = Site::open();
+    let mut client = H2Client::connect(&site).await;
+    site.server.end_keep_alive();
+    for _ in 0..2 {
+        assert_eq!(client.text("/hello").await, "hello");
+    }
+    site.server.begin_drain();
+    assert!(client.ended().await.is_ok(), "GOAWAY without an error");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn idle_connections_do_not_delay_a_stop() {
     in_time(Duration::from_millis(250), async || {
         let site = Site::open();

@@ -122,3 +122,30 @@ async fn an_upgraded_stream_that_nobody_takes_is_closed() {
         Cause::UpgradedToWebSocket
     ));
 }
+
+#[tokio::test]
+async fn without_keep_alive_each_answer_is_the_last_one_and_an_upgrade_is_none() {
+    let site = Site::open();
+    let mut kept = site.idle_client().await;
+    site.server.end_keep_alive();
+    site.server.end_keep_alive();
+    kept.get("/hello").await;
+    let answer = kept.answer().await;
+    assert_eq!(answer.body, "hello");
+    assert!(
+        answer.head.to_ascii_lowercase().contains("connection: close"),
+        "{}",
+        answer.head
+    );
+    assert!(kept.rest().await.is_empty());
+    let mut upgraded = site.client().await;
+    upgraded.send(request("/upgrade")).await;
+    let answer = upgraded.answer().await;
+    assert_eq!(answer.status, 101, "the port is open");
+    assert!(
+        !answer.head.to_ascii_lowercase().contains("close"),
+        "{}",
+        answer.head
+    );
+    echoes(&mut upgraded, "later").await;
+}
