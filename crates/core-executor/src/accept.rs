@@ -1,12 +1,12 @@
 //! The accept loop: one per server, neither spinning nor dying.
 
+use crate::sync::CancellationToken;
 use crate::{Arrival, BoundListener, ConnectionMetrics};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// First pause after an error that a new try would meet again at once (no descriptors, no memory).
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

@@ -3,10 +3,10 @@
 use crate::metrics::TaskLease;
 use crate::slots::{Slot, Slots};
 use crate::spawner::{cut_by, panicked, timed_out, within};
+use crate::sync::{Arc, Mutex, TaskTrackerToken};
 use crate::{ExecutorError, Spawner, TaskError, TaskHandle, TaskOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use std::sync::PoisonError;
 
 /// How many closures are on the lane, and how many of them run.
 #[derive(Debug)]
@@ -65,8 +65,7 @@ impl Spawner {
         T: Send + 'static,
     {
         let shared = &self.shared;
-        let (lease, place) = self.admit_to(&shared.blocking.places)?;
-        let token = shared.tasks.token();
+        let (lease, token, place) = self.admit_to(&shared.blocking.places)?;
         let offer = Offer(Arc::new(Mutex::new(Some(Job { work, lease, token }))));
         let taker = Offer(offer.0.clone());
         let lane = self.clone();
@@ -86,8 +85,9 @@ impl Spawner {
             outcome
         };
         let waiting = shared
+            .tracker
             .tasks
-            .track_future(cut_by(Some(shared.cut.clone()), waiting));
+            .track_future(cut_by(Some(shared.tracker.cut.clone()), waiting));
         Ok(TaskHandle::new(self.control().spawn(waiting)))
     }
 
@@ -98,7 +98,7 @@ impl Spawner {
     {
         let shared = &self.shared;
         let running = shared.blocking.running.take();
-        let job = offer.take().filter(|_| !shared.cut.is_cancelled());
+        let job = offer.take().filter(|_| !shared.tracker.cut.is_cancelled());
         let Some(Job {
             work,
             mut lease,

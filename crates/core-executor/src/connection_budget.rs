@@ -1,10 +1,11 @@
 //! How many connections there may be at once, over all servers of an executor, and who has a place among them.
 
 use crate::slots::{Slot, Slots};
+use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::{Env, EnvError, TrustedProxies};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 /// Descriptors that connections leave to everything else: files, listeners, the threads' own.
 const RESERVED: u64 = 64;

@@ -1,11 +1,10 @@
 //! Waits for a server's drain at the price of one look at a flag a turn.
 
+use crate::sync::{AtomicBool, CancellationToken, Ordering, WaitForCancellationFuture};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// A drain that is asked for once: of many who are asked at every turn of theirs, nearly all are told no.
 #[derive(Default)]

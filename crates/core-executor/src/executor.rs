@@ -3,19 +3,17 @@
 use crate::StopCause;
 use crate::blocking::BlockingLane;
 use crate::shutdown::{self, Courier};
-use crate::slots::Slots;
 use crate::spawner::{Lanes, SpawnerShared};
+use crate::tracker::Tracker;
 use crate::worker::Worker;
 use crate::{BudgetConfig, ConnectionBudget};
 use crate::{Env, EnvError, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal, Spawner};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How long after its deadline the end still waits for threads that are just leaving.
 const LEAVING: Duration = Duration::from_millis(50);
@@ -225,7 +223,7 @@ impl RuntimeExecutor {
 
     /// Waits until no task of the application waits or runs. Servers' own tasks are not counted. Cancel safe.
     pub async fn wait_idle(&self) {
-        self.spawner.shared.tasks.wait().await;
+        self.spawner.shared.tracker.tasks.wait().await;
     }
 
     /// Asks every task to go and lets go of the threads. Never blocks; the same as dropping.
@@ -240,9 +238,7 @@ impl RuntimeExecutor {
         let until = moment_after(deadline);
         let shared = self.spawner.shared.clone();
         shared.shutdown.request_stop();
-        shared.closed.store(true, Ordering::Release);
-        let idle = tokio::time::timeout_at(until, shared.tasks.wait()).await.is_ok();
-        let unfinished = if idle { 0 } else { shared.slots.taken() };
+        let unfinished = shared.tracker.finish(tokio::time::sleep_until(until)).await;
         let left = until.max(Instant::now() + LEAVING);
         self.end_tasks(left).await;
         let stuck_blocking = shared.blocking.running();
@@ -272,13 +268,12 @@ impl RuntimeExecutor {
         for worker in &self.workers {
             worker.stop();
         }
-        self.spawner.shared.cut.cancel();
+        self.spawner.shared.tracker.cut();
         let gone = async {
             for worker in &self.workers {
                 worker.exited().await;
             }
-            self.spawner.shared.services.wait().await;
-            self.spawner.shared.tasks.wait().await;
+            self.spawner.shared.tracker.gone().await;
         };
         // What does not come back in time is counted by the caller.
         let _ = tokio::time::timeout_at(until, gone).await;
@@ -289,8 +284,7 @@ impl Drop for RuntimeExecutor {
     fn drop(&mut self) {
         let shared = &self.spawner.shared;
         shared.shutdown.request_stop_because(StopCause::Dropped);
-        shared.closed.store(true, Ordering::Release);
-        shared.cut.cancel();
+        shared.tracker.cut();
     }
 }
 
@@ -309,13 +303,9 @@ fn make_spawner(
 ) -> (Spawner, Courier) {
     let shared = SpawnerShared {
         lanes,
-        cut: CancellationToken::new(),
-        tasks: waitable_tracker(),
-        services: waitable_tracker(),
+        tracker: Tracker::new(config.max_tasks),
         blocking: BlockingLane::new(config.blocking_threads.max(1), config.blocking_queue),
-        slots: Slots::new(config.max_tasks),
         budget: ConnectionBudget::new(config.connections.clone()),
-        closed: AtomicBool::new(false),
         metrics: ExecutorMetrics::new(),
         shutdown,
         signal,
@@ -326,13 +316,6 @@ fn make_spawner(
         },
         courier,
     )
-}
-
-/// A tracker whose `wait` resolves whenever it is empty; it still takes tasks.
-fn waitable_tracker() -> TaskTracker {
-    let tracker = TaskTracker::new();
-    tracker.close();
-    tracker
 }
 
 /// `Instant` has an end, deadlines given by users have none.
@@ -347,12 +330,11 @@ async fn attend_foreign(spawner: Spawner, courier: Courier, _told: EndOfThreads)
     let shared = spawner.shared;
     tokio::select! {
         biased;
-        () = shared.cut.cancelled() => {}
+        () = shared.tracker.cut.cancelled() => {}
         () = courier.run() => {}
     }
-    shared.cut.cancelled().await;
-    shared.services.wait().await;
-    shared.tasks.wait().await;
+    shared.tracker.cut.cancelled().await;
+    shared.tracker.gone().await;
 }
 
 /// Held by every thread of ours: when the last one has dropped its tasks, the executor has ended.

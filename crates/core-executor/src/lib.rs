@@ -36,7 +36,9 @@ mod executor;
 mod metrics;
 mod slots;
 mod spawner;
+mod sync;
 mod task;
+mod tracker;
 mod worker;
 pub use executor::{ExecutorConfig, RuntimeExecutor, StopReport};
 pub use metrics::ExecutorMetrics;
@@ -106,3 +108,6 @@ pub use tls::{
 
 mod error;
 pub use error::{BindError, EnvError, ExecutorError, InheritError};
+
+#[cfg(all(test, loom))]
+mod models;

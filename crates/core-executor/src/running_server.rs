@@ -2,14 +2,13 @@
 
 use crate::BoundListener;
 use crate::drain::Drain;
+use crate::sync::{CancellationToken, OnceLock, TaskTracker};
 use crate::traffic::RequestTotals;
 use socket2::SockRef;
 use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How long cut connections get to let go of their sockets.
 const LEAVING: Duration = Duration::from_millis(50);

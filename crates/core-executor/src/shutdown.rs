@@ -1,10 +1,6 @@
 //! The shutdown pair: [`ShutdownHandle`] asks, [`ShutdownSignal`] hears.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use crate::sync::{Arc, AtomicBool, AtomicU8, CancellationToken, Notify, OnceLock, Ordering};
 
 const RUNNING: u8 = 0;
 const ASKED: u8 = 1;
@@ -180,7 +176,8 @@ impl Drop for Courier {
 impl Shared {
     /// Wakes who waits for what was asked for, and says what that is.
     fn deliver(&self) -> u8 {
-        let state = self.state.load(Ordering::SeqCst);
+        // Written, not only read: a courier that goes sees the wish, or the asker sees that it has gone.
+        let state = self.state.fetch_max(RUNNING, Ordering::SeqCst);
         if state >= ASKED {
             self.asked.cancel();
         }

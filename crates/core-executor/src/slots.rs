@@ -1,8 +1,7 @@
 //! A bounded number of places.
 
 use crate::ExecutorError;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicUsize, Ordering};
 
 /// How many places there are and how many are taken. Never more are taken than there are, however many ask at once.
 #[derive(Debug)]

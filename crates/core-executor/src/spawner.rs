@@ -3,6 +3,8 @@
 use crate::blocking::BlockingLane;
 use crate::metrics::TaskLease;
 use crate::slots::{Slot, Slots};
+use crate::sync::{CancellationToken, TaskTrackerToken};
+use crate::tracker::{Admitted, Tracker};
 use crate::worker::current_index;
 use crate::{ConnectionBudget, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
 use crate::{TaskError, TaskHandle, TaskOptions};
@@ -10,11 +12,9 @@ use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{EnterGuard, Handle};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Where tasks run.
 pub(crate) enum Lanes {
@@ -32,19 +32,10 @@ pub(crate) enum Lanes {
 
 pub(crate) struct SpawnerShared {
     pub(crate) lanes: Lanes,
-    /// Ends the tasks that do not end with a thread of ours: on a runtime we may not end, on the blocking lane, and on
-    /// the control thread, which runs the end itself.
-    pub(crate) cut: CancellationToken,
-    /// Tasks of the application: counted by `wait_idle` and by the metrics.
-    pub(crate) tasks: TaskTracker,
-    /// Tasks of the servers: connections, sessions, sweepers, accept loops.
-    pub(crate) services: TaskTracker,
+    pub(crate) tracker: Tracker,
     pub(crate) blocking: BlockingLane,
-    /// Places of the application's tasks, so that their number is bounded.
-    pub(crate) slots: Slots,
     /// Places of the connections of all servers.
     pub(crate) budget: ConnectionBudget,
-    pub(crate) closed: AtomicBool,
     pub(crate) metrics: ExecutorMetrics,
     pub(crate) shutdown: ShutdownHandle,
     pub(crate) signal: ShutdownSignal,
@@ -95,13 +86,17 @@ impl Spawner {
     {
         if options.may_block {
             let handle = self.control().clone();
-            let limited = cut_by(Some(self.shared.cut.clone()), within(options.limit(), future));
+            let limited = cut_by(
+                Some(self.shared.tracker.cut.clone()),
+                within(options.limit(), future),
+            );
             return self.run_blocking(options, move || handle.block_on(limited));
         }
-        let lease = self.admit()?;
+        let (lease, _coming) = self.admit()?;
         let future = self.observed(options, lease, future);
         let future = self
             .shared
+            .tracker
             .tasks
             .track_future(cut_by(self.cut_of_workers(), future));
         Ok(TaskHandle::new(self.next_worker().spawn(future)))
@@ -147,7 +142,7 @@ impl Spawner {
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.spawn_on(self.control(), Some(self.shared.cut.clone()), future)
+        self.spawn_on(self.control(), Some(self.shared.tracker.cut.clone()), future)
     }
 
     /// The same for what accept loops and clocks do: on the one worker, where there is one, so that nothing is handed
@@ -221,7 +216,7 @@ impl Spawner {
     fn cut_of_workers(&self) -> Option<CancellationToken> {
         match &self.shared.lanes {
             Lanes::Own { .. } => None,
-            Lanes::Foreign { .. } => Some(self.shared.cut.clone()),
+            Lanes::Foreign { .. } => Some(self.shared.tracker.cut.clone()),
         }
     }
 
@@ -231,7 +226,7 @@ impl Spawner {
         cut: Option<CancellationToken>,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.check_open()?;
+        self.shared.tracker.check_open()?;
         let metrics = self.shared.metrics.clone();
         let future = AssertUnwindSafe(future).catch_unwind().map(move |outcome| {
             if outcome.is_err() {
@@ -240,30 +235,27 @@ impl Spawner {
         });
         // Not one call for both: a task that nothing cuts would pay for the room that cutting takes.
         match cut {
-            None => handle.spawn(self.shared.services.track_future(future)),
-            Some(_) => handle.spawn(self.shared.services.track_future(cut_by(cut, future))),
+            None => handle.spawn(self.shared.tracker.services.track_future(future)),
+            Some(_) => handle.spawn(self.shared.tracker.services.track_future(cut_by(cut, future))),
         };
         Ok(())
     }
 
-    fn check_open(&self) -> Result<(), ExecutorError> {
-        if self.shared.closed.load(Ordering::Acquire) {
-            return Err(ExecutorError::Stopping);
-        }
-        Ok(())
-    }
-
-    fn admit(&self) -> Result<TaskLease, ExecutorError> {
-        let slot = self.check_open().and_then(|()| self.shared.slots.take());
-        let slot = slot.inspect_err(|_| self.shared.metrics.count_rejected())?;
-        Ok(self.shared.metrics.submit(slot))
+    fn admit(&self) -> Result<(TaskLease, TaskTrackerToken), ExecutorError> {
+        let admitted = self.shared.tracker.admit();
+        let Admitted { slot, coming } = admitted.inspect_err(|_| self.shared.metrics.count_rejected())?;
+        Ok((self.shared.metrics.submit(slot), coming))
     }
 
     /// The same for a task that needs another place besides.
-    pub(crate) fn admit_to(&self, places: &Slots) -> Result<(TaskLease, Slot), ExecutorError> {
-        let place = self.check_open().and_then(|()| places.take());
+    pub(crate) fn admit_to(
+        &self,
+        places: &Slots,
+    ) -> Result<(TaskLease, TaskTrackerToken, Slot), ExecutorError> {
+        let place = self.shared.tracker.check_open().and_then(|()| places.take());
         let place = place.inspect_err(|_| self.shared.metrics.count_rejected())?;
-        Ok((self.admit()?, place))
+        let (lease, coming) = self.admit()?;
+        Ok((lease, coming, place))
     }
 
     async fn run_observed<F: Future>(
@@ -307,7 +299,7 @@ impl Spawner {
 impl std::fmt::Debug for Spawner {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Spawner")
-            .field("tasks", &self.shared.tasks.len())
+            .field("tasks", &self.shared.tracker.tasks.len())
             .finish_non_exhaustive()
     }
 }

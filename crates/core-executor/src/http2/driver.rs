@@ -9,6 +9,7 @@ use super::wire::Wire;
 use crate::outcome::Outcome;
 use crate::running_server::Shared;
 use crate::stream_cell::StreamCell;
+use crate::sync::TaskTrackerToken;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
 use crate::{CloseReason, ConnectionMetrics, RefusedFor, RequestBody, Spawner};
@@ -26,7 +27,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_service::Service;
 
 /// Bytes of the connection's preface (RFC 9113 §3.4).
