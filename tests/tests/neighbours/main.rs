@@ -1,9 +1,10 @@
 //! Bounds on time and latency, held one after the other and as the best of three, so that a busy machine fails nothing:
 //! what a session's neighbours notice of it, how soon a dead one is gone, how soon a handler knows that its client has
 //! left, that slow connections are gone at their limits, what asking for an end costs,
-//! and how soon a crowd is gone, and a process that something would hold up.
+//! how clients come back, and how soon a crowd is gone, and a process that something would hold up.
 
 mod asking;
+mod comeback;
 mod crowd_limits;
 mod departures;
 mod endings;
