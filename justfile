@@ -53,6 +53,22 @@ schemathesis requests="30":
 nginx *arguments:
     tests/nginx/run {{ arguments }}
 
+# SIGTERM with so many sessions, 200 polls, 50 streams and 50 requests open, so many times.
+drain sessions="5000" rounds="10":
+    DRAIN_SESSIONS={{ sessions }} DRAIN_ROUNDS={{ rounds }} cargo test --release -p workspace-tests --test ending crowd -- --nocapture
+
+# How evenly so many clients come back after SIGTERM. Wants a machine that does nothing else.
+comeback clients="5000" seconds="5":
+    COMEBACK_CLIENTS={{ clients }} COMEBACK_SECONDS={{ seconds }} cargo test --release -p workspace-tests --test neighbours comeback -- --nocapture
+
+# How soon so many idle sessions are closed, unpaced.
+endings sessions="10000":
+    IDLE_SESSIONS={{ sessions }} cargo test --release -p workspace-tests --test neighbours endings -- --nocapture
+
+# A rolling restart of two processes behind nginx under so many clients.
+rolling clients="2000":
+    ROLLING_CLIENTS={{ clients }} cargo test -p workspace-tests --test ending rolling -- --nocapture
+
 # Instructions per message of the hot paths, compared with benches/instructions.txt (`--update` writes it).
 instructions *arguments:
     cargo build --release --package benches --bins

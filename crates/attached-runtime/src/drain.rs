@@ -4,7 +4,7 @@ use crate::phase::PhaseBoard;
 use crate::progress::Progress;
 use crate::{Phase, ShutdownReport};
 use core_executor::{Drained, RuntimeExecutor, ShutdownSignal, TlsReloader};
-use http_app::{HookReport, RunningApp};
+use http_app::RunningApp;
 use longpoll_bridge::LongPollBridge;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use ws_server::{RunningWsServer, WsReport};
 
 /// How long the metrics listener may take to finish a scrape when all else has ended.
 const LAST_SCRAPE: Duration = Duration::from_millis(100);
+
+/// What cutting takes, at most a tenth of all: servers are cut so much before the deadline, so that the end is over then.
+const CUTTING: Duration = Duration::from_millis(50);
 
 /// Everything that runs, in the hands of the one task that ends it.
 pub(crate) struct Conductor {
@@ -71,7 +74,6 @@ impl Conductor {
         let forced = handle.is_requested_now();
         let executor_report = executor.stop_and_wait(clock.remaining()).await;
         let Ended {
-            hooks,
             polls_answered,
             websocket,
             drained,
@@ -81,7 +83,7 @@ impl Conductor {
             cause,
             took: began.elapsed(),
             forced: forced || handle.is_requested_now(),
-            hooks,
+            hooks: app.hook_reports().unwrap_or_default(),
             requests_answered: answered,
             requests_cut: cut,
             polls_answered,
@@ -103,7 +105,6 @@ struct Parts<'a> {
 
 /// What became of it.
 struct Ended {
-    hooks: Arc<[HookReport]>,
     polls_answered: u64,
     websocket: WsReport,
     drained: Drained,
@@ -114,10 +115,8 @@ impl Parts<'_> {
     async fn end(self, clock: &Clock, ready_delay: Duration, phases: &PhaseBoard) -> Ended {
         let Self { app, ws, bridge } = self;
         clock.ready_delay(ready_delay).await;
-        let hooks = clock
-            .unless_now(app.run_hooks())
-            .await
-            .unwrap_or_else(Arc::<[HookReport]>::default);
+        // What they came to is asked at the end: those that are cut here go on until then.
+        clock.until_half(app.run_hooks()).await;
         // The hook that asks the WebSocket server may have been cut; asking again has no effect.
         ws.stop_async();
         app.begin_drain();
@@ -149,7 +148,6 @@ impl Parts<'_> {
             }
         };
         Ended {
-            hooks,
             polls_answered,
             websocket,
             drained,
@@ -167,16 +165,20 @@ fn log(summary: &ShutdownReport) {
 /// The deadlines of the end, and the second signal that cuts them.
 struct Clock {
     began: Instant,
+    /// Of everything that serves clients.
     deadline: Instant,
+    /// Of everything.
+    last: Instant,
     signal: ShutdownSignal,
 }
 
 impl Clock {
     fn new(executor: &RuntimeExecutor, began: Instant) -> Self {
-        let deadline = began + executor.config().shutdown_deadline;
+        let limit = executor.config().shutdown_deadline;
         Self {
             began,
-            deadline,
+            deadline: began + limit - CUTTING.min(limit / 10),
+            last: began + limit,
             signal: executor.shutdown_signal(),
         }
     }
@@ -199,7 +201,7 @@ impl Clock {
         }
     }
 
-    /// Runs a future up to the half of the time, so that the other half is left for closing sessions.
+    /// Runs a future up to the half of the time, so that the other half is left for what comes after it.
     async fn until_half<F: Future>(&self, future: F) -> Option<F::Output> {
         let half = self.began + (self.deadline - self.began) / 2;
         tokio::select! {
@@ -219,7 +221,7 @@ impl Clock {
     fn remaining(&self) -> Duration {
         match self.signal.is_requested_now() {
             true => Duration::ZERO,
-            false => self.deadline.saturating_duration_since(Instant::now()),
+            false => self.last.saturating_duration_since(Instant::now()),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct ShutdownReport {
     pub took: Duration,
     /// Whether a second signal (or an immediate stop) cut the wait.
     pub forced: bool,
-    /// One entry per shutdown hook, in the order given.
+    /// One entry per shutdown hook, in the order given; the last one is ours.
     pub hooks: Arc<[HookReport]>,
     /// Requests that were under way, or came while draining, and were answered completely; polls and streams among them.
     pub requests_answered: u64,

@@ -76,9 +76,10 @@ impl Hooks {
     /// Runs them if nobody has, and waits until the last one has ended. Cancel safe: the hooks go on.
     pub(crate) async fn run(self: &Arc<Self>, spawner: &Spawner) -> Arc<[HookReport]> {
         let mut reports = self.reports.subscribe();
+        // On the control thread, where no worker that is blocked holds it up.
         if self.is_first()
             && spawner
-                .spawn_service(Arc::clone(self).drive(spawner.clone()))
+                .spawn_control(Arc::clone(self).drive(spawner.clone()))
                 .is_err()
         {
             // The executor takes no task any more: the caller's own task has to do.
@@ -89,6 +90,11 @@ impl Hooks {
             .await
             .expect("the sender is a field of self");
         filled.clone().expect("waited for")
+    }
+
+    /// What became of them, once the last one has ended or whatever ran them was dropped.
+    pub(crate) fn reports(&self) -> Option<Arc<[HookReport]>> {
+        self.reports.borrow().clone()
     }
 
     fn is_first(&self) -> bool {

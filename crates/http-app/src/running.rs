@@ -228,6 +228,11 @@ impl RunningApp {
         self.hooks.run(&self.spawner).await
     }
 
+    /// What became of the shutdown hooks: nothing before the last one has ended, or the executor has cut them.
+    pub fn hook_reports(&self) -> Option<Arc<[HookReport]>> {
+        self.hooks.reports()
+    }
+
     /// Makes every answer from now on the last one of its connection, which says so (`Connection: close`); everybody is
     /// served as before. Never blocks; see [`RunningServer::end_keep_alive`].
     pub fn end_keep_alive(&self) {

@@ -4,4 +4,5 @@
 mod crowd;
 mod delivery;
 mod generations;
+mod rolling;
 mod supervisor;

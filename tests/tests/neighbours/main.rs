@@ -8,6 +8,7 @@ mod comeback;
 mod crowd_limits;
 mod departures;
 mod endings;
+mod held_up;
 mod http_crowds;
 mod measuring;
 mod multitude;
