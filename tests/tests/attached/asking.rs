@@ -1,14 +1,19 @@
 //! Asking for the end, from anywhere.
 
 use crate::support::{app, block_on, executor, finalize, http_addr, ws, ws_addr};
-use attached_runtime::{App, AppConfig, AttachedRuntime, ShutdownReport, StopCause, WsServer};
+use attached_runtime::{
+    App, AppConfig, AttachedRuntime, Encoded, JsonMessage, Notice, Relay, Session, ShutdownHandle,
+    ShutdownReport, StopCause, TaskOptions, WsServer,
+};
 use axum::routing::get;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use workspace_tests::http;
+use workspace_tests::raw::handshake;
 use workspace_tests::ws::Client;
+use ws_server::Target;
 
 #[test]
 fn asking_from_a_hundred_threads_takes_effect_once_and_never_blocks() {
@@ -41,7 +46,7 @@ fn asking_from_a_hundred_threads_takes_effect_once_and_never_blocks() {
 
 /// Starts an application in which `place` asks for the stop, causes it by `cause`, and gives the report.
 fn stopped_by(
-    describe: impl FnOnce(WsServer, attached_runtime::ShutdownHandle) -> WsServer,
+    describe: impl FnOnce(WsServer, ShutdownHandle) -> WsServer,
     cause: impl FnOnce(&mut Client) + Send + 'static,
 ) -> ShutdownReport {
     let executor = executor();
@@ -151,7 +156,7 @@ fn stopping_only_the_websocket_server_from_its_own_callback_leaves_http_running(
 }
 
 /// An app whose page asks for the stop, on a free port, and a client that asks for that page until it is served.
-fn stopped_by_its_page(handle: attached_runtime::ShutdownHandle) -> (App, std::thread::JoinHandle<()>) {
+fn stopped_by_its_page(handle: ShutdownHandle) -> (App, std::thread::JoinHandle<()>) {
     let port = {
         let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
         probe.local_addr().expect("bound").port()
@@ -208,4 +213,125 @@ fn a_wish_that_comes_during_the_start_is_carried_out() {
         }
         asking.join().expect("no panic");
     }
+}
+
+/// Asks when it is dropped, which is on a worker for what belongs to a session.
+struct AsksInDrop(ShutdownHandle);
+
+impl Drop for AsksInDrop {
+    fn drop(&mut self) {
+        self.0.request_stop();
+    }
+}
+
+/// Asks from everywhere, as a relay.
+struct AskingRelay(ShutdownHandle);
+
+impl Relay for AskingRelay {
+    fn session_message(&self, _: &Session, _: &JsonMessage) {
+        self.0.request_stop();
+    }
+
+    fn broadcast(&self, _: Target<'_>, _: &Encoded) {}
+}
+
+#[test]
+fn a_relay_and_a_drop_on_a_worker_may_ask() {
+    let relayed = stopped_by(
+        |ws, stop| ws.relay(Arc::new(AskingRelay(stop))),
+        |client| client.send(r#"{"type":"stop"}"#),
+    );
+    let dropped = stopped_by(
+        |ws, stop| ws.authorize(move |_| std::future::ready(Ok(AsksInDrop(stop.clone())))),
+        |client| {
+            let both = std::net::Shutdown::Both;
+            client.stream().shutdown(both).expect("it is open");
+        },
+    );
+    for report in [relayed, dropped] {
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.cause, StopCause::Requested);
+    }
+}
+
+/// What asks in the middle of a connection's beginning: the one that came is served to its end or refused, never neither.
+#[test]
+fn listeners_of_connections_and_authorize_may_ask() {
+    let by_listener = |describe: fn(App, WsServer, ShutdownHandle) -> (App, WsServer), path: &str| {
+        let executor = executor();
+        let (app, ws) = describe(app(), ws(), executor.shutdown_handle());
+        let runtime = AttachedRuntime::start(app, ws, executor).expect("it starts");
+        let to = if path == "/" {
+            http_addr(&runtime)
+        } else {
+            ws_addr(&runtime)
+        };
+        let asking = std::thread::spawn(move || {
+            let mut stream = std::io::BufReader::new(http::connect(to));
+            std::io::Write::write_all(stream.get_mut(), handshake("/", "").as_bytes()).expect("sent");
+            http::read_answer(&mut stream).map(|answer| answer.status)
+        });
+        let report = block_on(runtime.serve()).expect("it ends by itself");
+        assert!(report.is_clean(), "{report}");
+        asking.join().expect("no panic")
+    };
+    let http = by_listener(
+        |app, ws, stop| {
+            (
+                app.connection_state_listener(move |_: &Notice| stop.request_stop()),
+                ws,
+            )
+        },
+        "/",
+    );
+    assert!(matches!(http, None | Some(200)), "{http:?}");
+    for describe in [
+        |app, ws: WsServer, stop: ShutdownHandle| {
+            (
+                app,
+                ws.connection_state_listener(move |_: &Notice| stop.request_stop()),
+            )
+        },
+        |app, ws: WsServer, stop: ShutdownHandle| {
+            let asks = move |_| {
+                stop.request_stop();
+                std::future::ready(Ok(()))
+            };
+            (app, ws.authorize(asks))
+        },
+    ] {
+        let ws = by_listener(describe, "/ws");
+        assert!(matches!(ws, None | Some(101 | 503)), "{ws:?}");
+    }
+}
+
+#[test]
+fn a_hook_may_ask_again_and_may_ask_for_now() {
+    for (now, code) in [(false, 0), (true, 3)] {
+        let executor = executor();
+        let stop = executor.shutdown_handle();
+        let hook = move || async move {
+            match now {
+                false => stop.request_stop(),
+                true => stop.request_stop_now(),
+            }
+        };
+        let runtime = AttachedRuntime::start(app().on_shutdown(hook), ws(), executor).expect("it starts");
+        let client = Client::connect(ws_addr(&runtime), "/");
+        let report = finalize(runtime);
+        drop(client);
+        assert_eq!((report.code(), report.forced), (code, now), "{report}");
+        assert_eq!(report.websocket.sessions, 1, "{report}");
+    }
+}
+
+#[test]
+fn a_blocking_closure_may_ask() {
+    let executor = executor();
+    let stop = executor.shutdown_handle();
+    let spawner = executor.spawner();
+    let runtime = AttachedRuntime::start(app(), ws(), executor).expect("it starts");
+    let asking = spawner.spawn_blocking(TaskOptions::named("asks"), move || stop.request_stop());
+    assert!(asking.is_ok());
+    assert!(block_on(runtime.serve()).expect("it ends by itself").is_clean());
 }
