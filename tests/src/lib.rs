@@ -1,16 +1,18 @@
 //! What the workspace's tests share: examples as real processes, a small HTTP client, a WebSocket client,
-//! a WebSocket peer of bare bytes, and what can be seen of a process from outside.
+//! a WebSocket peer of bare bytes, a browser, and what can be seen of a process from outside.
 
 pub mod certificate;
 pub mod chromium;
 pub mod crowd;
 pub mod descriptors;
+pub mod devtools;
 pub mod example;
 pub mod http;
 pub mod http2;
 pub mod observe;
 pub mod raw;
 pub mod report;
+pub mod tab;
 pub mod ws;
 
 use std::time::Duration;

@@ -380,8 +380,8 @@ fn tls_with_a_certificate_of_its_own() {
 }
 
 #[test]
-fn every_example_has_a_test_here() {
-    let here = include_str!("examples.rs");
+fn every_example_has_a_test_here_or_beside() {
+    let here = [include_str!("examples.rs"), include_str!("pages.rs")].concat();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).expect("the package is there");
     let listed: BTreeSet<&str> = manifest

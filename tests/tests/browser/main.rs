@@ -2,7 +2,6 @@
 //!
 //! Where no Chromium is installed the tests say so and prove nothing; `.ci/run` sees to it that there is one.
 
-mod chromium;
 mod page;
 mod proxy;
 mod scene;

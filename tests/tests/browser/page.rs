@@ -4,27 +4,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use workspace_tests::PATIENCE;
+use workspace_tests::tab::Tab;
 
-use crate::chromium::Chromium;
-
-pub(crate) struct Page {
-    browser: Chromium,
-    tab: String,
-}
+pub(crate) struct Page(Tab);
 
 impl Page {
     /// `None` where no Chromium is installed.
     pub(crate) fn open(url: &str) -> Option<Self> {
-        let mut browser = Chromium::start()?;
-        let tab = browser.tab();
-        let mut page = Self { browser, tab };
-        page.command("Page.navigate", &json!({ "url": url }));
+        let mut page = Self(Tab::open(url)?);
         page.ready();
         Some(page)
-    }
-
-    fn command(&mut self, method: &str, params: &Value) -> Value {
-        self.browser.command(Some(&self.tab), method, params)
     }
 
     /// Waits for the page's script.
@@ -38,30 +27,24 @@ impl Page {
 
     pub(crate) fn reload(&mut self) {
         self.run("window.isReady = false");
-        self.command("Page.reload", &json!({}));
-        self.browser.wait_for(&self.tab, "Page.loadEventFired");
+        self.0.command("Page.reload", &json!({}));
+        self.0.wait_for("Page.loadEventFired");
         self.ready();
     }
 
     /// Makes the tab `frozen`, as browsers do with those that nobody looks at, or `active`.
     pub(crate) fn turn(&mut self, state: &str) {
-        self.command("Page.setWebLifecycleState", &json!({ "state": state }));
+        self.0
+            .command("Page.setWebLifecycleState", &json!({ "state": state }));
     }
 
     /// Runs a script, which may be a promise.
     pub(crate) fn value(&mut self, script: &str) -> Value {
-        let params = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
-        let answer = self.command("Runtime.evaluate", &params);
-        assert!(
-            answer["exceptionDetails"].is_null(),
-            "{script}: {}",
-            answer["exceptionDetails"]
-        );
-        answer["result"]["value"].clone()
+        self.0.value(script)
     }
 
     pub(crate) fn run(&mut self, script: &str) {
-        self.value(&format!("{script}; 0"));
+        self.0.run(script);
     }
 
     /// Waits until a condition holds.
@@ -79,9 +62,7 @@ impl Page {
     }
 
     /// Errors that no script of the page caught.
-    pub(crate) fn uncaught(&mut self) -> &[String] {
-        // Whatever was thrown before is told before the answer to this.
-        self.value("0");
-        &self.browser.uncaught
+    pub(crate) fn uncaught(&mut self) -> Vec<String> {
+        self.0.uncaught()
     }
 }

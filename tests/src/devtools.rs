@@ -7,21 +7,22 @@ use std::process::{Child, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket};
-use workspace_tests::{PATIENCE, chromium, http};
+
+use crate::{PATIENCE, chromium, http};
 
 /// A browser with one connection to it. It ends when dropped.
-pub(crate) struct Chromium {
+pub struct Chromium {
     child: Child,
     socket: WebSocket<TcpStream>,
     last_id: u64,
     /// Errors that no script caught.
-    pub(crate) uncaught: Vec<String>,
+    pub uncaught: Vec<String>,
     _profile: TempDir,
 }
 
 impl Chromium {
     /// `None` where no Chromium is installed.
-    pub(crate) fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let executable = chromium::executable()?;
         let profile = tempfile::tempdir().expect("a temporary directory can be made");
         let mut child = chromium::command(executable, profile.path())
@@ -52,7 +53,7 @@ impl Chromium {
     }
 
     /// Opens a tab; gives what commands to it are addressed to.
-    pub(crate) fn tab(&mut self) -> String {
+    pub fn tab(&mut self) -> String {
         let target = self.command(None, "Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = self.command(None, "Target.attachToTarget", &attach);
@@ -64,7 +65,7 @@ impl Chromium {
     }
 
     /// Sends one command and waits for its answer.
-    pub(crate) fn command(&mut self, tab: Option<&str>, method: &str, params: &Value) -> Value {
+    pub fn command(&mut self, tab: Option<&str>, method: &str, params: &Value) -> Value {
         self.last_id += 1;
         let mut command = json!({ "id": self.last_id, "method": method, "params": params });
         if let Some(tab) = tab {
@@ -82,7 +83,7 @@ impl Chromium {
     }
 
     /// Waits for an event of a tab.
-    pub(crate) fn wait_for(&mut self, tab: &str, event: &str) {
+    pub fn wait_for(&mut self, tab: &str, event: &str) {
         loop {
             let message = self.read();
             if message["method"] == event && message["sessionId"] == tab {
