@@ -6,6 +6,7 @@ mod event;
 mod frames;
 mod limits;
 mod mask;
+mod short;
 mod utf8;
 
 pub(crate) use control::may_be_sent;
@@ -14,10 +15,11 @@ pub(crate) use event::{Event, PeerClose, Violation};
 #[allow(unused_imports, reason = "the client and the fuzz targets use it")]
 pub(crate) use frames::masked;
 pub(crate) use frames::{
-    MAX_DATA_HEADER, append_data_frame, close_frame, compressed_frame, data_frame, data_frame_len,
-    first_frame_len, ping_frame, pong_frame, write_data_header,
+    MAX_DATA_HEADER, MAX_SHORT, append_data_frame, append_short_frame, close_frame, compressed_frame,
+    data_frame, data_frame_len, first_frame_len, ping_frame, pong_frame, short_frame_len, write_data_header,
 };
 pub(crate) use limits::Limits;
+pub(crate) use short::{begins_with_text, take_short_text};
 
 use std::io::Cursor;
 
@@ -113,14 +115,15 @@ impl Decoder {
     ///
     /// After a Close or a violation everything is consumed and nothing more comes out.
     pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {
+        let mut rest = &mut *input;
+        if let Some(message) = self.take_short(&mut rest) {
+            let left = rest.len();
+            return Ok((input.len() - left, Some(Event::Message(message))));
+        }
         if self.done {
             return Ok((input.len(), None));
         }
-        let outcome = match self.short_message(input) {
-            Some(Ok((used, message))) => return Ok((used, Some(Event::Message(message)))),
-            Some(Err(violation)) => Err(violation),
-            None => self.advance(input),
-        };
+        let outcome = self.advance(input);
         if matches!(outcome, Err(_) | Ok((_, Some(Event::Close(_))))) {
             self.finish();
         }
@@ -148,27 +151,6 @@ impl Decoder {
         self.message = None;
         self.inflater = None;
         self.control = Vec::new();
-    }
-
-    /// Nearly all there is: a short message, whole in the input, while nothing else is under way. Everything else is
-    /// left to the general way, which would come to the same; but `FrameHeader::parse` alone costs 138 instructions a header
-    /// (callgrind, optimised), a fifth of a message with 16 in flight.
-    fn short_message(&self, input: &mut [u8]) -> Option<Result<(usize, Incoming), Violation>> {
-        let [first @ (0x81 | 0x82), second, a, b, c, d, ..] = *input else {
-            return None;
-        };
-        let length = usize::from(second ^ 0x80);
-        let is_plain = self.role == Role::Server
-            && self.head_len == 0
-            && self.frame.is_none()
-            && self.message.is_none()
-            && length <= MAX_CONTROL as usize
-            && length as u64 <= self.limits.message;
-        let end = 6 + length;
-        let payload = input.get_mut(6..end).filter(|_| is_plain)?;
-        unmask(payload, [a, b, c, d], 0);
-        let data = if first == 0x81 { Data::Text } else { Data::Binary };
-        Some(whole_message(data, payload).map(|message| (end, message)))
     }
 
     fn advance(&mut self, input: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {

@@ -1,6 +1,7 @@
 //! One message on its way through the handlers: raw, then relays, then typed; panics end here.
 
 use std::future::Future;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,9 +9,10 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 
 use crate::codec::Incoming;
-use crate::handlers::Pending;
+use crate::handlers::{Handler, Pending};
 use crate::message::JsonMessage;
 use crate::session::Session;
+use crate::text::Text;
 
 /// A callback panicked; it has been counted.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +44,25 @@ impl Dispatch {
             Some(Stage::Envelope(envelope)) => relay(session, *envelope, context),
             stage => stage,
         };
+        Self::guarded(session, begin)
+    }
+
+    /// Runs the handler of texts for one after the other, until it has to wait.
+    #[inline]
+    pub(crate) fn texts(
+        session: &Session,
+        handler: &Handler<Text>,
+        texts: &mut dyn Iterator<Item = Text>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Self>, Panicked> {
+        Self::guarded(session, || {
+            let pending = handler.begin(session, texts, context)?;
+            Some(Stage::Raw(pending, None))
+        })
+    }
+
+    #[inline]
+    fn guarded(session: &Session, begin: impl FnOnce() -> Option<Stage>) -> Result<Option<Self>, Panicked> {
         match catch_unwind(AssertUnwindSafe(begin)) {
             Ok(None) => Ok(None),
             Ok(stage) => Ok(Some(Self {
@@ -101,7 +122,7 @@ fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Opt
             let pending = handlers
                 .text
                 .as_ref()
-                .and_then(|handler| handler.begin(session.clone(), text, context));
+                .and_then(|handler| handler.begin(session, &mut iter::once(text), context));
             match pending {
                 Some(pending) => Some(Stage::Raw(pending, envelope)),
                 None => after_raw(envelope),
@@ -110,7 +131,7 @@ fn begin(session: &Session, message: Incoming, context: &mut Context<'_>) -> Opt
         Incoming::Binary(body) => handlers
             .binary
             .as_ref()
-            .and_then(|handler| handler.begin(session.clone(), body, context))
+            .and_then(|handler| handler.begin(session, &mut iter::once(body), context))
             .map(|pending| Stage::Raw(pending, None)),
     }
 }
@@ -130,7 +151,7 @@ fn relay(session: &Session, envelope: JsonMessage, context: &mut Context<'_>) ->
     handlers
         .typed
         .as_ref()
-        .and_then(|handler| handler.begin(session.clone(), envelope, context))
+        .and_then(|handler| handler.begin(session, &mut iter::once(envelope), context))
         .map(Stage::Typed)
 }
 

@@ -5,13 +5,11 @@ use std::cell::Cell;
 use bytes::Bytes;
 use tungstenite::protocol::frame::coding::Data;
 
-use crate::codec::{append_data_frame, data_frame_len, first_frame_len};
+use crate::codec::{MAX_SHORT, append_short_frame, first_frame_len, short_frame_len};
 use crate::outbox::{Load, Offer};
 
 /// Bytes after which no more is put to the others before they are written.
 const FULL: usize = 16 * 1024;
-/// Frames up to this length join without a question.
-const SHORT: usize = 127;
 /// Room made at first.
 const ROOM: usize = 1024;
 
@@ -25,9 +23,11 @@ thread_local! {
 pub(crate) struct Gathered {
     frames: Vec<u8>,
     messages: usize,
-    /// What may still be added without asking anybody; nothing once something else stands behind these frames, or they
+    /// What the outbox has been told of.
+    counted: Load,
+    /// Up to here messages may join without asking anybody; nowhere once something else stands behind these frames, or they
     /// could not be written.
-    room: Load,
+    limit: Load,
 }
 
 impl Gathered {
@@ -39,39 +39,64 @@ impl Gathered {
             Box::new(Self {
                 frames: Vec::with_capacity(ROOM),
                 messages: 0,
-                room: Load::default(),
+                counted: Load::default(),
+                limit: Load::default(),
             })
         })
     }
 
     pub(crate) fn push(&mut self, message: &Offer<'_>) {
-        let before = self.frames.len();
         message.append_to(&mut self.frames);
         self.messages += 1;
-        self.room.messages = self.room.messages.saturating_sub(1);
-        self.room.bytes = self.room.bytes.saturating_sub(self.frames.len() - before);
     }
 
     /// So much may be added from now on by [`join`](Self::join).
-    pub(crate) fn set_room(&mut self, messages: usize, bytes: usize) {
-        self.room = Load {
-            messages,
-            bytes: bytes.min(FULL.saturating_sub(self.frames.len())),
+    pub(crate) fn set_room(&mut self, room: Load) {
+        let held = self.load();
+        self.limit = Load {
+            messages: held.messages.saturating_add(room.messages),
+            bytes: held.bytes.saturating_add(room.bytes).min(FULL),
         };
     }
 
-    /// Adds the frame of a short message, if there is room. Returns its length, or 0.
+    /// No more may be added without asking.
+    pub(crate) fn close(&mut self) {
+        self.limit = Load::default();
+    }
+
+    /// Adds the frame of a short message, if there is room. The outbox has to be told: [`uncounted`](Self::uncounted).
     #[inline]
-    pub(crate) fn join(&mut self, data: Data, body: &[u8]) -> usize {
-        let length = data_frame_len(body.len());
-        if length > SHORT || self.room.messages == 0 || self.room.bytes < length {
-            return 0;
+    pub(crate) fn join(&mut self, data: Data, body: &[u8]) -> bool {
+        let length = self.frames.len() + short_frame_len(body.len());
+        let fits =
+            body.len() <= MAX_SHORT && length <= self.limit.bytes && self.messages < self.limit.messages;
+        if fits {
+            append_short_frame(data, body, &mut self.frames);
+            self.messages += 1;
         }
-        append_data_frame(data, body, &mut self.frames);
-        self.messages += 1;
-        self.room.messages -= 1;
-        self.room.bytes -= length;
-        length
+        fits
+    }
+
+    fn load(&self) -> Load {
+        Load {
+            messages: self.messages,
+            bytes: self.frames.len(),
+        }
+    }
+
+    /// What the outbox has not been told of.
+    pub(crate) fn uncounted(&self) -> Load {
+        Load {
+            messages: self.messages - self.counted.messages,
+            bytes: self.frames.len() - self.counted.bytes,
+        }
+    }
+
+    /// The same, and now it is told.
+    pub(crate) fn count(&mut self) -> Load {
+        let uncounted = self.uncounted();
+        self.counted = self.load();
+        uncounted
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -99,7 +124,8 @@ impl Gathered {
     pub(crate) fn recycle(mut self: Box<Self>) {
         self.frames.clear();
         self.messages = 0;
-        self.room = Load::default();
+        self.counted = Load::default();
+        self.limit = Load::default();
         SPARE.replace(Some(self));
     }
 }

@@ -34,8 +34,14 @@ pub(crate) type Pending = Pin<Box<dyn Future<Output = Option<()>> + Send>>;
 
 /// Runs a handler up to its first wait.
 pub(crate) trait Begin<A>: Send + Sync {
-    /// Nothing when the handler has ended already.
-    fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending>;
+    /// Runs it for one argument after the other. Nothing when it has ended with each, else what it waits in with the last
+    /// one that was taken.
+    fn begin(
+        &self,
+        session: &Session,
+        arguments: &mut dyn Iterator<Item = A>,
+        context: &mut Context<'_>,
+    ) -> Option<Pending>;
 }
 
 thread_local! {
@@ -51,20 +57,24 @@ where
     F: Fn(Session, A) -> Fut + Send + Sync,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    fn begin(&self, session: Session, argument: A, context: &mut Context<'_>) -> Option<Pending> {
-        let future = OptionFuture::from(Some(self(session, argument)));
+    fn begin(
+        &self,
+        session: &Session,
+        arguments: &mut dyn Iterator<Item = A>,
+        context: &mut Context<'_>,
+    ) -> Option<Pending> {
         let mut place = match SPARE.take().map(<Box<dyn Any>>::downcast::<Place<Fut>>) {
-            Some(Ok(mut place)) => {
-                place.0.set(future);
-                place
-            }
-            _ => Box::new(Place(Box::pin(future))),
+            Some(Ok(place)) => place,
+            _ => Box::new(Place(Box::pin(None.into()))),
         };
-        if place.0.as_mut().poll(context).is_pending() {
-            return Some(place.0);
+        for argument in arguments {
+            place.0.set(Some(self(session.clone(), argument)).into());
+            if place.0.as_mut().poll(context).is_pending() {
+                return Some(place.0);
+            }
+            // What the handler held is let go now and not with the next message.
+            place.0.set(None.into());
         }
-        // What the handler held is let go now and not with the next message.
-        place.0.set(OptionFuture::from(None));
         SPARE.replace(Some(place));
         None
     }
@@ -103,6 +113,11 @@ pub(crate) struct Handlers {
 }
 
 impl Handlers {
+    /// The handler of texts, where it is all that a text is for.
+    pub(crate) fn texts_only(&self) -> Option<&Handler<Text>> {
+        self.text.as_ref().filter(|_| !self.wants_envelopes())
+    }
+
     /// Whether anybody wants texts read as envelopes.
     pub(crate) fn wants_envelopes(&self) -> bool {
         self.typed.is_some() || !self.relays.is_empty()

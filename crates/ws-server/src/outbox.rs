@@ -4,6 +4,7 @@ mod line;
 mod offer;
 mod policy;
 mod sending;
+mod signs;
 mod sleep;
 mod state;
 mod written;
@@ -15,7 +16,7 @@ pub(crate) use written::{WriteEnd, Written};
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
+use self::signs::Signs;
 use self::state::State;
 use crate::close::CloseRequest;
 use crate::closing::Closing;
@@ -37,10 +39,8 @@ use crate::writer::Writer;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
-    /// Copies of what the state says, for the transport's task to look at without the lock.
-    close_version: AtomicU8,
-    ended: AtomicBool,
-    has_work: AtomicBool,
+    /// What the state says, for the transport's task to look at without the lock.
+    signs: Signs,
     /// Names the task that sleeps and is woken by messages; 0 when there is none.
     sleeping_task: AtomicUsize,
 }
@@ -69,7 +69,7 @@ impl Outbox {
         if let Some(socket) = socket.filter(|_| !state.ended) {
             state.line.open(socket);
         }
-        self.has_work.store(state.has_work(), Ordering::Release);
+        self.signs.set_work(state.has_work());
     }
 
     /// The session has been silent for a while: what a burst left behind is given back.
@@ -105,7 +105,7 @@ impl Outbox {
 
     /// Whether [`poll_write`](Self::poll_write) has something to do.
     pub(crate) fn has_work(&self) -> bool {
-        self.has_work.load(Ordering::Acquire)
+        self.signs.has_work()
     }
 
     /// The task's own writing on the line: as much as the socket takes, the Close of `closing` behind the last message.
@@ -120,7 +120,7 @@ impl Outbox {
             let State { writer, line, .. } = &mut *state;
             let Some(socket) = line.socket().filter(|_| !writer.is_empty()) else {
                 line.is_blocked = false;
-                self.has_work.store(false, Ordering::Release);
+                self.signs.set_work(false);
                 break WriteEnd::Flushed;
             };
             match writer.poll_write(socket, context) {
@@ -153,7 +153,7 @@ impl Outbox {
                 let mut state = self.lock();
                 state.next_frames(closing.as_deref_mut());
                 if state.writer.is_empty() {
-                    self.has_work.store(false, Ordering::Release);
+                    self.signs.set_work(false);
                     break WriteEnd::Flushed;
                 }
                 std::mem::take(&mut state.writer)
@@ -188,7 +188,7 @@ impl Outbox {
         let mut state = self.lock();
         let out = state.write_control(frame, push);
         if state.has_work() {
-            self.has_work.store(true, Ordering::Release);
+            self.signs.set_work(true);
         }
         out
     }
@@ -196,6 +196,7 @@ impl Outbox {
     /// Throws away the messages among the frames being written of which nothing is out yet.
     pub(crate) fn discard(&self) -> Load {
         let mut state = self.lock();
+        state.count_joined();
         let gone = state.writer.discard();
         state.written(gone);
         gone
@@ -216,7 +217,7 @@ impl Outbox {
         let lost = if request.discard { state.discard() } else { 0 };
         state.close = Some(Box::new(request));
         state.close_version = state.close_version.wrapping_add(1);
-        self.close_version.store(state.close_version, Ordering::Release);
+        self.signs.set_close_version(state.close_version);
         let waker = self.rouse(&mut state);
         drop(state);
         wake(waker);
@@ -237,16 +238,23 @@ impl Outbox {
     }
 
     pub(crate) fn close_version(&self) -> u8 {
-        self.close_version.load(Ordering::Acquire)
+        self.signs.close_version()
+    }
+
+    /// Whether nothing has ended, waits to be written, or is wished for beyond this wish to close.
+    #[inline]
+    pub(crate) fn is_quiet(&self, close_version: u8) -> bool {
+        self.signs.is_quiet(close_version)
     }
 
     /// Whether a wish to close is there, or the end was reached.
+    #[inline]
     pub(crate) fn is_closing(&self) -> bool {
-        self.close_version() != 0 || self.has_ended()
+        self.signs.is_closing()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.signs.has_ended()
     }
 
     /// Moves waiting messages to a transport of another kind until `room` is used up; they count as held until
@@ -293,11 +301,12 @@ impl Outbox {
     /// The end: nothing enters or leaves any more. Gives the messages that were queued or in flight.
     pub(crate) fn end(&self) -> u64 {
         let mut state = self.lock();
+        state.count_joined();
         let in_flight = std::mem::take(&mut state.flight).messages as u64;
         let undelivered = state.discard() + in_flight;
         state.ended = true;
         state.writer.close_gathered();
-        self.ended.store(true, Ordering::Release);
+        self.signs.set_ended();
         state.ring_if_drained();
         let (socket, waker) = (state.line.hang_up(), self.rouse(&mut state));
         drop(state);

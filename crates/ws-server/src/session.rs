@@ -201,11 +201,10 @@ impl Session {
 
     #[inline]
     fn send_body(&self, kind: Kind, body: &[u8]) -> SendOutcome {
-        let policy = self.0.hub.config().outbox.policy;
-        let may_join = batch::hold() == Hold::Always && !matches!(policy, OutboxPolicy::KeepLatest(_));
-        if may_join && self.0.outbox.join(kind, body) {
+        if batch::hold() == Hold::Always && self.0.outbox.join(kind, body) {
             return SendOutcome::Queued;
         }
+        let policy = self.0.hub.config().outbox.policy;
         self.send_one(Offer::Body(kind, body), policy)
     }
 

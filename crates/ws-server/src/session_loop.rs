@@ -6,6 +6,7 @@
 mod ending;
 mod link;
 mod reading;
+mod texts;
 mod timing;
 mod writing;
 
@@ -146,16 +147,15 @@ impl Connection {
             self.outbox().awake();
         }
         for _ in 0..ROUNDS {
-            if self.outbox().has_ended() {
-                self.link = None;
-                return Poll::Ready(Ending::cut());
-            }
             let progress = if self.is_at_ease() {
                 let progress = self.read_at_ease(context);
                 if !progress && self.outbox().is_asleep(context) {
                     return Poll::Pending;
                 }
                 progress
+            } else if self.outbox().has_ended() {
+                self.link = None;
+                return Poll::Ready(Ending::cut());
             } else {
                 self.round(context)
             };
@@ -182,8 +182,7 @@ impl Connection {
             && self.handler_until.is_none()
             && self.held.is_empty()
             && !self.is_blocked
-            && outbox.close_version() == self.close_seen
-            && !outbox.has_work()
+            && outbox.is_quiet(self.close_seen)
     }
 
     /// What a round comes to then. Whatever it brings about is seen to by the next; nothing when there was nothing.

@@ -32,6 +32,7 @@ pub struct Text(String);
 
 impl Text {
     /// Copies bytes that are UTF-8; nothing when they are not.
+    #[inline(always)]
     pub(crate) fn copy_from(bytes: &[u8]) -> Option<Self> {
         let mut memory = SPARE.take().into_bytes();
         if memory.capacity() > SLACK + 2 * bytes.len() {

@@ -108,8 +108,20 @@ impl Writer {
     /// No more may be put there without a question.
     pub(crate) fn close_gathered(&mut self) {
         if let Some(gathered) = self.gathered() {
-            gathered.set_room(0, 0);
+            gathered.close();
         }
+    }
+
+    /// What has joined the small messages and is not counted by the outbox yet.
+    pub(crate) fn uncounted(&self) -> Load {
+        self.gathered
+            .as_ref()
+            .map_or_else(Load::default, |gathered| gathered.uncounted())
+    }
+
+    /// The same, and from now on it is counted.
+    pub(crate) fn count_joined(&mut self) -> Load {
+        self.gathered().map_or_else(Load::default, Gathered::count)
     }
 
     /// What was gathered could not be written by itself: its frames wait like all others.

@@ -11,7 +11,7 @@ use super::mask::unmask;
 /// Longest header of a data frame of a server (RFC 6455 §5.2).
 pub(crate) const MAX_DATA_HEADER: usize = 10;
 /// Longest body whose length stands in the second byte of the header (RFC 6455 §5.2).
-const MAX_SHORT: usize = 125;
+pub(crate) const MAX_SHORT: usize = 125;
 /// Longest reason of a Close frame: 125 bytes less the code.
 const MAX_REASON: usize = 123;
 
@@ -62,7 +62,7 @@ pub(crate) fn data_frame(data: Data, body: &[u8]) -> (Bytes, usize) {
 #[inline]
 pub(crate) fn data_frame_len(body: usize) -> usize {
     if body <= MAX_SHORT {
-        return 2 + body;
+        return short_frame_len(body);
     }
     FrameHeader::default().len(body as u64) + body
 }
@@ -71,6 +71,19 @@ pub(crate) fn data_frame_len(body: usize) -> usize {
 #[inline]
 pub(crate) fn append_data_frame(data: Data, body: &[u8], frames: &mut Vec<u8>) {
     append_header(&data_header(data), body.len(), frames);
+    frames.extend_from_slice(body);
+}
+
+/// Length of the frame of a message of at most [`MAX_SHORT`] bytes.
+#[inline]
+pub(crate) fn short_frame_len(body: usize) -> usize {
+    2 + body
+}
+
+/// Writes the frame of a message of at most [`MAX_SHORT`] bytes behind others.
+#[inline]
+pub(crate) fn append_short_frame(data: Data, body: &[u8], frames: &mut Vec<u8>) {
+    frames.extend_from_slice(&short_header(&data_header(data), body.len()));
     frames.extend_from_slice(body);
 }
 

@@ -4,7 +4,7 @@
 ///
 /// `position` is how many bytes of the frame's payload came before this piece, so a frame may arrive in any
 /// number of pieces.
-#[inline]
+#[inline(always)]
 pub(crate) fn unmask(payload: &mut [u8], key: [u8; 4], position: u64) {
     let turned = u32::from_le_bytes(key).rotate_right(8 * (position & 3) as u32);
     let wide = u64::from(turned) << 32 | u64::from(turned);

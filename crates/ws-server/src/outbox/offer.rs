@@ -46,20 +46,24 @@ impl Offer<'_> {
         }
     }
 
-    /// Writes as much of its frame as the socket takes.
+    /// Writes as much of its frame as the socket takes. Gives the length of the frame too.
     #[inline(always)]
-    pub(super) fn try_write(&self, socket: &OwnedWriteHalf) -> io::Result<usize> {
+    pub(super) fn try_write(&self, socket: &OwnedWriteHalf) -> (usize, io::Result<usize>) {
         let (data, body) = match self {
             Self::Body(data, body) => (*data, *body),
-            Self::Framed(message) => return socket::send(socket.as_ref(), message.frame()),
+            Self::Framed(message) => {
+                let frame = message.frame();
+                return (frame.len(), socket::send(socket.as_ref(), frame));
+            }
         };
         let mut space = [0; MAX_DATA_HEADER + ON_STACK];
         let header = write_data_header(data, body.len(), &mut space);
-        if body.len() > ON_STACK {
-            return socket.try_write_vectored(&[IoSlice::new(&space[..header]), IoSlice::new(body)]);
-        }
         let end = header + body.len();
+        if body.len() > ON_STACK {
+            let slices = [IoSlice::new(&space[..header]), IoSlice::new(body)];
+            return (end, socket.try_write_vectored(&slices));
+        }
         space[header..end].copy_from_slice(body);
-        socket::send(socket.as_ref(), &space[..end])
+        (end, socket::send(socket.as_ref(), &space[..end]))
     }
 }

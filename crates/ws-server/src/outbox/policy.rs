@@ -1,5 +1,7 @@
 //! What a full outbox does, and what became of a message given to it.
 
+use std::ops::AddAssign;
+
 /// What happens to a message that finds the outbox full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -38,6 +40,13 @@ impl SendOutcome {
 pub(crate) struct Load {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
+}
+
+impl AddAssign for Load {
+    fn add_assign(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
 }
 
 /// What a `send` did, for those who count.

@@ -1,7 +1,6 @@
 //! How a message enters an outbox: written at once, put to others that are written together, or queued.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use parking_lot::MutexGuard;
@@ -31,10 +30,10 @@ impl Outbox {
         let Some(socket) = state.free_line(hold) else {
             return self.send_behind(state, message, policy, limits, hold);
         };
-        let outcome = message.try_write(socket);
+        let (length, outcome) = message.try_write(socket);
         state.line.note(hold);
         match outcome {
-            Ok(written) if written == message.len() => Sent::written(written),
+            Ok(written) if written == length => Sent::written(written),
             outcome => self.keep_rest(state, message, policy, outcome),
         }
     }
@@ -83,8 +82,9 @@ impl Outbox {
         Sent { woke, ..sent }
     }
 
-    /// Puts a short message to those that are written together at the end of the wake-up which holds everything. Returns
-    /// `false` when there are none, or it has to be asked whether it may enter: [`send`](Self::send).
+    /// Puts a short message under the server's policy to those that are written together at the end of the wake-up which
+    /// holds everything. Returns `false` when there are none, or it has to be asked whether it may enter:
+    /// [`send`](Self::send).
     #[inline]
     pub(crate) fn join(&self, data: Data, body: &[u8]) -> bool {
         self.lock().join(data, body)
@@ -106,7 +106,7 @@ impl Outbox {
         if !state.has_work() {
             return None;
         }
-        self.has_work.store(true, Ordering::Release);
+        self.signs.set_work(true);
         self.rouse_for_message(state)
     }
 }
@@ -148,14 +148,13 @@ impl State {
             written = self.flush();
         }
         let mut sent = if is_plain && self.may_gather(length, policy, limits) {
-            let sent = self.gather(&message, length, holds);
+            let sent = self.gather(&message, holds);
             self.open_gathered(limits);
             sent
         } else {
             self.queue_up(message, policy, limits, holds)
         };
-        sent.written.messages += written.messages;
-        sent.written.bytes += written.bytes;
+        sent.written += written;
         sent
     }
 
@@ -169,9 +168,7 @@ impl State {
     }
 
     #[inline]
-    fn gather(&mut self, message: &Offer<'_>, length: usize, holds: bool) -> Sent {
-        self.flight.messages += 1;
-        self.flight.bytes += length;
+    fn gather(&mut self, message: &Offer<'_>, holds: bool) -> Sent {
         let has_room = self.writer.gather(message);
         self.hold_or_flush(holds && has_room)
     }
@@ -199,30 +196,27 @@ impl State {
         }
     }
 
-    /// Short messages of this wake-up may join those that are gathered, as far as the limits allow.
+    /// Short messages of this wake-up may join those that are gathered, as far as the limits allow and unless the server's
+    /// policy is to replace them.
     fn open_gathered(&mut self, limits: &OutboxConfig) {
+        if matches!(limits.policy, OutboxPolicy::KeepLatest(_)) {
+            return;
+        }
         let held = self.held();
         if let Some(gathered) = self.writer.gathered().filter(|_| self.line.is_listed) {
-            gathered.set_room(
-                or_unlimited(limits.messages).saturating_sub(held.messages),
-                or_unlimited(limits.bytes).saturating_sub(held.bytes),
-            );
+            gathered.set_room(Load {
+                messages: or_unlimited(limits.messages).saturating_sub(held.messages),
+                bytes: or_unlimited(limits.bytes).saturating_sub(held.bytes),
+            });
         }
     }
 
     /// A short message on the shortest way: to those that are gathered in this wake-up, if they have room.
     #[inline]
     pub(super) fn join(&mut self, data: Data, body: &[u8]) -> bool {
-        let length = self
-            .writer
+        self.writer
             .gathered()
-            .map_or(0, |gathered| gathered.join(data, body));
-        if length == 0 {
-            return false;
-        }
-        self.flight.messages += 1;
-        self.flight.bytes += length;
-        true
+            .is_some_and(|gathered| gathered.join(data, body))
     }
 
     /// Leaves what was kept to the end of the wake-up, or writes it.
@@ -248,7 +242,7 @@ impl State {
 
     fn write_at_once(&mut self, message: Offer<'_>, policy: OutboxPolicy) -> Sent {
         let outcome = match self.line.clear() {
-            Some(socket) => message.try_write(socket),
+            Some(socket) => message.try_write(socket).1,
             None => Err(io::ErrorKind::WouldBlock.into()),
         };
         self.finish_write(message, policy, outcome)
@@ -267,8 +261,10 @@ impl State {
             Ok(written) if written == length => return Sent::written(length),
             Ok(written) => {
                 sent.written.bytes = written;
-                self.flight.messages += 1;
-                self.flight.bytes += length;
+                self.flight += Load {
+                    messages: 1,
+                    bytes: length,
+                };
                 self.writer.push_begun(message.into_encoded(), written);
                 // The socket took a part, so it takes no more.
                 self.line.is_blocked = true;

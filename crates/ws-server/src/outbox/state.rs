@@ -20,7 +20,8 @@ use crate::writer::{Progress, SLICES, Writer};
 pub(super) struct State {
     pub(super) queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Taken by the transport and not yet written.
+    /// Taken by the transport and not yet written, but for the short messages that have joined others since they were
+    /// counted last.
     pub(super) flight: Load,
     /// The frames being written to the socket, by whoever holds the lock.
     pub(super) writer: Writer,
@@ -49,10 +50,18 @@ pub(super) struct Sleeper {
 
 impl State {
     pub(super) fn held(&self) -> Load {
-        Load {
-            messages: self.queue.len() + self.flight.messages,
-            bytes: self.queued_bytes + self.flight.bytes,
-        }
+        let mut held = Load {
+            messages: self.queue.len(),
+            bytes: self.queued_bytes,
+        };
+        held += self.flight;
+        held += self.writer.uncounted();
+        held
+    }
+
+    /// From here on short messages that have joined others are in flight like these.
+    pub(super) fn count_joined(&mut self) {
+        self.flight += self.writer.count_joined();
     }
 
     pub(super) fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
@@ -152,6 +161,7 @@ impl State {
 
     /// Moves what waits into the writer, as much as one call can write.
     pub(super) fn refill(&mut self) {
+        self.count_joined();
         if self.queue.is_empty() {
             return;
         }
@@ -164,8 +174,7 @@ impl State {
         } = self;
         let taken = take(queue, writer.room(), |message| writer.push_message(message));
         *queued_bytes -= taken.bytes;
-        flight.messages += taken.messages;
-        flight.bytes += taken.bytes;
+        *flight += taken;
     }
 
     /// Fills the writer; the Close of `closing` goes behind the last message.
@@ -174,7 +183,7 @@ impl State {
             return self.refill();
         };
         if closing.is_queued() {
-            return;
+            return self.count_joined();
         }
         self.refill();
         if self.queue.is_empty() {
@@ -207,8 +216,7 @@ impl State {
     pub(super) fn take(&mut self, room: Load, give: impl FnMut(Encoded)) {
         let taken = take(&mut self.queue, room, give);
         self.queued_bytes -= taken.bytes;
-        self.flight.messages += taken.messages;
-        self.flight.bytes += taken.bytes;
+        self.flight += taken;
     }
 
     pub(super) fn push(&mut self, message: Encoded, policy: OutboxPolicy) {

@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::clock::now;
 use crate::closing::Closing;
 use crate::codec::{Event, Violation, pong_frame};
+use crate::outbox::Load;
 use crate::scratch::with_scratch;
 
 /// Messages and control frames handled before what they caused is written.
@@ -92,22 +93,13 @@ impl Connection {
     fn decode(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
         let (mut used, mut events) = (0, 0);
         while used < input.len() && self.may_read() {
-            match self.decoder.decode(&mut input[used..]) {
-                Ok((taken, event)) => {
-                    used += taken;
-                    if let Some(event) = event {
-                        if used < input.len() {
-                            Batch::hold_all();
-                        }
-                        self.on_event(event, context);
-                        events += 1;
-                    }
-                }
-                Err(violation) => {
-                    self.violated(violation);
-                    used = input.len();
-                }
+            let rest = &mut input[used..];
+            let mut done = self.handle_texts(rest, EVENTS_PER_WRITE - events, context);
+            if done.messages == 0 {
+                done = self.decode_one(rest, context);
             }
+            used += done.bytes;
+            events += done.messages;
             if events == EVENTS_PER_WRITE {
                 events = 0;
                 self.watch_outbox();
@@ -118,6 +110,27 @@ impl Connection {
         self.settle_received();
         self.watch_frame(used);
         used
+    }
+
+    /// Decodes and handles the next event. Returns whether there was one, and how many bytes were used.
+    // Inlined, it would cost every short text something.
+    #[inline(never)]
+    fn decode_one(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Load {
+        let (bytes, event) = match self.decoder.decode(input) {
+            Ok(decoded) => decoded,
+            Err(violation) => {
+                self.violated(violation);
+                (input.len(), None)
+            }
+        };
+        let messages = usize::from(event.is_some());
+        if let Some(event) = event {
+            if bytes < input.len() {
+                Batch::hold_all();
+            }
+            self.on_event(event, context);
+        }
+        Load { messages, bytes }
     }
 
     /// Minds the time of a frame that is under way after `used` bytes were decoded.
@@ -136,7 +149,6 @@ impl Connection {
                 .frame_unfinished(now(), unfinished.length, is_new, config);
     }
 
-    #[inline]
     fn on_event(&mut self, event: Event, context: &mut Context<'_>) {
         match event {
             Event::Message(_) if self.refuses_messages() => self.unhandled(),

@@ -146,14 +146,21 @@ fn a_short_message_joins_as_far_as_there_is_room_and_never_once_a_write_was_trie
     let mut writer = Writer::default();
     gather(&mut writer, &["a"]);
     let join = |writer: &mut Writer, body: &[u8]| writer.gathered().unwrap().join(Data::Binary, body);
-    assert_eq!(join(&mut writer, b"b"), 0, "no room was given");
-    writer.gathered().unwrap().set_room(2, 100);
-    assert_eq!(join(&mut writer, b"b"), 3);
-    assert_eq!(join(&mut writer, &[0; 98]), 0, "too many bytes");
-    assert_eq!(join(&mut writer, b""), 2);
-    assert_eq!(join(&mut writer, b"d"), 0, "too many messages");
-    writer.gathered().unwrap().set_room(9, 100);
+    assert!(!join(&mut writer, b"b"), "no room was given");
+    let room = |messages, bytes| Load { messages, bytes };
+    assert_eq!(writer.count_joined(), room(1, 3));
+    writer.gathered().unwrap().set_room(room(2, 100));
+    assert!(join(&mut writer, b"b"));
+    assert!(!join(&mut writer, &[0; 98]), "too many bytes");
+    assert!(join(&mut writer, b""));
+    assert!(!join(&mut writer, b"d"), "too many messages");
+    assert_eq!(writer.uncounted(), room(2, 5));
+    assert_eq!(
+        (writer.count_joined(), writer.uncounted()),
+        (room(2, 5), room(0, 0))
+    );
+    writer.gathered().unwrap().set_room(room(9, 100));
     writer.close_gathered();
-    assert_eq!(join(&mut writer, b"e"), 0);
+    assert!(!join(&mut writer, b"e"));
     assert_eq!(drain(&mut writer), b"\x81\x01a\x82\x01b\x82\x00");
 }
