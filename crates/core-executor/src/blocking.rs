@@ -98,7 +98,7 @@ impl Spawner {
     {
         let shared = &self.shared;
         let running = shared.blocking.running.take();
-        let job = offer.take().filter(|_| !shared.tracker.cut.is_cancelled());
+        let job = offer.take().filter(|_| !shared.tracker.cut.has_begun());
         let Some(Job {
             work,
             mut lease,

@@ -4,35 +4,35 @@
 //! through a second descriptor: its readiness is its own, so the first one's is left as hyper needs it.
 
 use crate::outcome::Outcome;
-use crate::stream_cell::StreamCell;
 use crate::traffic::Traffic;
 use std::future::{Future, pending};
 use std::io;
 use std::pin::Pin;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Turns of the worker's other tasks that a handler may take before it costs a descriptor: one whose body was not
 /// asked for yet reads it in the next.
 const PATIENCE: usize = 2;
+/// When a descriptor that was not to be had at once is asked for again.
+const LATER: Duration = Duration::from_millis(1);
 
 /// Serves a connection and watches for its client's departure while nobody reads.
 pub(crate) struct Attended<'a, F> {
     pub(crate) serving: Pin<&'a mut F>,
-    traffic: &'a Traffic,
-    stream: StreamCell,
+    traffic: &'a Arc<Traffic>,
     /// There only while a request is under way and nobody reads.
     watch: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<'a, F> Attended<'a, F> {
-    pub(crate) fn new(serving: Pin<&'a mut F>, traffic: &'a Traffic, stream: StreamCell) -> Self {
+    pub(crate) fn new(serving: Pin<&'a mut F>, traffic: &'a Arc<Traffic>) -> Self {
         Self {
             serving,
             traffic,
-            stream,
             watch: None,
         }
     }
@@ -44,7 +44,7 @@ impl<'a, F> Attended<'a, F> {
         }
         let watch = self
             .watch
-            .get_or_insert_with(|| Box::pin(departure_of(self.stream.clone())));
+            .get_or_insert_with(|| Box::pin(departure_of(self.traffic.clone())));
         watch.as_mut().poll(cx)
     }
 }
@@ -57,8 +57,8 @@ impl<F: Future<Output = hyper::Result<()>>> Future for Attended<'_, F> {
         if let Poll::Ready(over) = self.serving.as_mut().poll(cx) {
             return Poll::Ready(Outcome::Over(over));
         }
-        if let Some(early) = self.traffic.http2() {
-            return Poll::Ready(Outcome::Http2(early.clone()));
+        if let Some((stream, early)) = self.traffic.take_http2() {
+            return Poll::Ready(Outcome::Http2(stream, early));
         }
         self.poll_departure(cx).map(|()| {
             self.traffic.ended();
@@ -68,11 +68,11 @@ impl<F: Future<Output = hyper::Result<()>>> Future for Attended<'_, F> {
 }
 
 /// Waits until the peer of a socket has closed or reset it, whatever waits unread in it.
-async fn departure_of(stream: StreamCell) {
+async fn departure_of(traffic: Arc<Traffic>) {
     for _ in 0..PATIENCE {
         tokio::task::yield_now().await;
     }
-    let socket = match second_descriptor(&stream) {
+    let socket = match second_descriptor(&traffic).await {
         Some(Ok(socket)) => socket,
         Some(Err(error)) => {
             say_unwatched(&error);
@@ -80,7 +80,7 @@ async fn departure_of(stream: StreamCell) {
         }
         None => return pending().await,
     };
-    drop(stream);
+    drop(traffic);
     while let Ok(ready) = socket.ready(Interest::READABLE).await {
         if ready.is_read_closed() {
             return;
@@ -92,10 +92,18 @@ async fn departure_of(stream: StreamCell) {
     }
 }
 
-/// `None` where there is no socket.
-fn second_descriptor(stream: &StreamCell) -> Option<io::Result<TcpStream>> {
+/// `None` where there is no socket. Who has the socket is asked for it, and answers in the connection's next turn.
+async fn second_descriptor(traffic: &Traffic) -> Option<io::Result<TcpStream>> {
     let registered = |descriptor| TcpStream::from_std(std::net::TcpStream::from(descriptor));
-    Some(stream.second_descriptor()?.and_then(registered))
+    traffic.want_descriptor();
+    tokio::task::yield_now().await;
+    loop {
+        if let Some(descriptor) = traffic.take_descriptor() {
+            return Some(descriptor?.and_then(registered));
+        }
+        // Hyper did not get to the stream in its turn.
+        tokio::time::sleep(LATER).await;
+    }
 }
 
 fn say_unwatched(error: &io::Error) {

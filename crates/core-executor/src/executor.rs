@@ -330,10 +330,10 @@ async fn attend_foreign(spawner: Spawner, courier: Courier, _told: EndOfThreads)
     let shared = spawner.shared;
     tokio::select! {
         biased;
-        () = shared.tracker.cut.cancelled() => {}
+        () = shared.tracker.cut.begun() => {}
         () = courier.run() => {}
     }
-    shared.tracker.cut.cancelled().await;
+    shared.tracker.cut.begun().await;
     shared.tracker.gone().await;
 }
 

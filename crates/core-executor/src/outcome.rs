@@ -2,7 +2,7 @@
 
 use crate::http2;
 use crate::traffic::Traffic;
-use crate::{CloseReason, ConnectionGuard};
+use crate::{CloseReason, ConnectionGuard, IoStream};
 use bytes::Bytes;
 
 /// How serving a connection ended.
@@ -12,7 +12,7 @@ pub(crate) enum Outcome {
     /// The peer left before it was answered, while hyper did not read.
     PeerLeft,
     /// Nothing was served: the peer speaks HTTP/2, and this much of it was read.
-    Http2(Bytes),
+    Http2(IoStream, Bytes),
     /// It ended for this reason.
     Ended(CloseReason),
     /// The server stops, and the peer was owed nothing.
@@ -53,7 +53,7 @@ impl Outcome {
             Self::NothingOwed => guard.closed(CloseReason::ServerStop),
             Self::Ended(reason) => guard.closed(reason),
             // Not served to its end; nobody asks for it.
-            Self::Http2(_) | Self::Cut => guard.closed(CloseReason::Cut),
+            Self::Http2(..) | Self::Cut => guard.closed(CloseReason::Cut),
             Self::PeerLeft => guard.closed(CloseReason::PeerLeft),
             Self::Over(Ok(())) if traffic.is_upgraded() => guard.upgraded(),
             Self::Over(result) => {

@@ -42,6 +42,7 @@ where
         metrics,
         in_budget,
         tls,
+        carrying,
     } = options;
     let listener_of_states = state_listener.map(|listener| SharedListener {
         listener,
@@ -57,6 +58,7 @@ where
         rules: Arc::new(Rules::new(limits, metrics.clone())),
         metrics,
         tls,
+        carrying,
         spawner: spawner.clone(),
     };
     let (stop, metrics, dealer) = (

@@ -1,6 +1,7 @@
 //! How the connections of a server are served.
 
-use crate::{ConnectionLimits, ConnectionMetrics, ConnectionStateListener, TlsIdentity};
+use crate::{ConnectionInfo, ConnectionLimits, ConnectionMetrics, ConnectionStateListener, TlsIdentity};
+use http::Extensions;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,11 @@ pub struct ServeOptions {
     pub(crate) metrics: ConnectionMetrics,
     pub(crate) in_budget: bool,
     pub(crate) tls: Option<TlsIdentity>,
+    pub(crate) carrying: Option<Carrying>,
 }
+
+/// Fills in what every request of a connection carries.
+pub(crate) type Carrying = Arc<dyn Fn(&ConnectionInfo, &mut Extensions) + Send + Sync>;
 
 impl ServeOptions {
     /// Options of a server with this name: the default limits, no listener, no TLS.
@@ -30,6 +35,7 @@ impl ServeOptions {
             metrics: ConnectionMetrics::new(name),
             in_budget: true,
             tls: None,
+            carrying: None,
         }
     }
 
@@ -67,6 +73,16 @@ impl ServeOptions {
     /// What the server shows to its clients: with it every connection is TLS, without it none is. Default none.
     pub fn tls(mut self, identity: Option<TlsIdentity>) -> Self {
         self.tls = identity;
+        self
+    }
+
+    /// What every request carries in its extensions beside [`ConnectionInfo`]. Called once for each connection, when it
+    /// is accepted; its requests get clones. Default nothing.
+    pub fn carrying(
+        mut self,
+        fill: impl Fn(&ConnectionInfo, &mut Extensions) + Send + Sync + 'static,
+    ) -> Self {
+        self.carrying = Some(Arc::new(fill));
         self
     }
 }

@@ -6,12 +6,15 @@ use crate::gate::{Gate, Rules};
 use crate::http2::Http2;
 use crate::outcome::Outcome;
 use crate::running_server::Shared;
-use crate::stream_cell::StreamCell;
+use crate::serve_options::Carrying;
 use crate::tls::Secured;
-use crate::tracked_service::TrackedService;
+use crate::tracked_service::{TrackedService, carried_by_all};
 use crate::traffic::Traffic;
-use crate::{Arrival, CloseReason, ConnectionGuard, ConnectionId, ConnectionInfo, ConnectionMetrics};
-use crate::{ConnectionPermit, IoStream, RequestBody, Spawner, TlsFacts, TlsIdentity, TrustedProxies};
+use crate::{Arrival, CloseReason, ConnectionFacts, ConnectionGuard, ConnectionId, ConnectionInfo};
+use crate::{
+    ConnectionMetrics, ConnectionPermit, IoStream, RequestBody, Spawner, TlsFacts, TlsIdentity,
+    TrustedProxies,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -37,6 +40,7 @@ pub(crate) struct Server {
     /// Whose word about the client's address is taken.
     pub(crate) proxies: TrustedProxies,
     pub(crate) tls: Option<TlsIdentity>,
+    pub(crate) carrying: Option<Carrying>,
     pub(crate) spawner: Spawner,
 }
 
@@ -67,26 +71,26 @@ impl Server {
         };
         guard.accepted(tls.as_ref());
         let is_http2 = tls.as_ref().is_some_and(|facts| facts.is_http2());
-        let info = ConnectionInfo {
+        let info = ConnectionInfo::new(ConnectionFacts {
             id,
             remote_addr,
             client_addr: remote_addr,
             local_addr,
             tls,
             client_gone: traffic.client(),
-        };
+        });
+        let carried = carried_by_all(info, self.carrying.as_deref());
         let proxies = self
             .proxies
             .contain(remote_addr.ip())
             .then(|| self.proxies.clone());
-        let service = TrackedService::new(service, info, proxies, traffic.clone());
-        let stream = StreamCell::new(stream);
+        let service = TrackedService::new(service, carried, proxies, traffic.clone());
         let first = match is_http2 {
-            true => Outcome::Http2(Bytes::new()),
-            false => self.serve_http1(stream.clone(), service.clone(), &traffic).await,
+            true => Outcome::Http2(stream, Bytes::new()),
+            false => self.serve_http1(stream, service.clone(), &traffic).await,
         };
         let outcome = match first {
-            Outcome::Http2(early) => {
+            Outcome::Http2(stream, early) => {
                 let http2 = Http2 {
                     shared: &self.shared,
                     traffic: &traffic,
@@ -106,7 +110,7 @@ impl Server {
     /// Serves a connection that begins as HTTP/1; one that turns out to be HTTP/2 comes back untouched.
     async fn serve_http1<S, B>(
         &self,
-        stream: StreamCell,
+        stream: IoStream,
         service: TrackedService<S>,
         traffic: &Arc<Traffic>,
     ) -> Outcome
@@ -116,9 +120,9 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let io = TokioIo::new(Gate::new(stream.clone(), traffic.clone(), self.rules.clone()));
+        let io = TokioIo::new(Gate::new(stream, traffic.clone(), self.rules.clone()));
         let serving = pin!(self.http1().serve_connection(io, service).with_upgrades());
-        let outcome = self.drive(Attended::new(serving, traffic, stream), traffic).await;
+        let outcome = self.drive(Attended::new(serving, traffic), traffic).await;
         match self.listener {
             Some(_) => outcome.settled(traffic, self.shared.drain.has_begun()),
             // Nobody asks why.

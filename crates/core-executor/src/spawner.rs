@@ -1,9 +1,10 @@
 //! The one way to start a task: tracked, counted, bounded.
 
 use crate::blocking::BlockingLane;
+use crate::drain::Drain;
 use crate::metrics::TaskLease;
 use crate::slots::{Slot, Slots};
-use crate::sync::{CancellationToken, TaskTrackerToken};
+use crate::sync::TaskTrackerToken;
 use crate::tracker::{Admitted, Tracker};
 use crate::worker::current_index;
 use crate::{ConnectionBudget, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
@@ -213,7 +214,7 @@ impl Spawner {
     }
 
     /// A task on our own workers ends with its thread and needs nothing to watch.
-    fn cut_of_workers(&self) -> Option<CancellationToken> {
+    fn cut_of_workers(&self) -> Option<Arc<Drain>> {
         match &self.shared.lanes {
             Lanes::Own { .. } => None,
             Lanes::Foreign { .. } => Some(self.shared.tracker.cut.clone()),
@@ -223,7 +224,7 @@ impl Spawner {
     fn spawn_on(
         &self,
         handle: &Handle,
-        cut: Option<CancellationToken>,
+        cut: Option<Arc<Drain>>,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
         self.shared.tracker.check_open()?;
@@ -305,7 +306,7 @@ impl std::fmt::Debug for Spawner {
 }
 
 /// Runs a future until `cut`. Once that is said the future is not polled again: what it needs may be gone.
-pub(crate) async fn cut_by<F>(cut: Option<CancellationToken>, future: F) -> F::Output
+pub(crate) async fn cut_by<F>(cut: Option<Arc<Drain>>, future: F) -> F::Output
 where
     F: Future,
     F::Output: Cut,
@@ -313,7 +314,7 @@ where
     let Some(cut) = cut else { return future.await };
     tokio::select! {
         biased;
-        () = cut.cancelled() => F::Output::cut(),
+        () = cut.begun() => F::Output::cut(),
         output = future => output,
     }
 }

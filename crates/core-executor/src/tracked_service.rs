@@ -2,25 +2,29 @@
 
 use crate::forwarded;
 use crate::traffic::{RequestLease, Traffic};
-use crate::{ClientGone, ConnectionInfo, RequestBody, TrustedProxies};
+use crate::{ClientGone, ConnectionFacts, ConnectionInfo, RequestBody, TrustedProxies};
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tower_service::Service;
 
 /// One connection's view of the server's service.
 #[derive(Clone)]
 pub(crate) struct TrackedService<S> {
-    inner: S,
-    info: ConnectionInfo,
+    /// Called by the connection's own task alone.
+    inner: RefCell<S>,
+    /// What every request carries.
+    carried: Extensions,
     /// Present when the peer is a trusted proxy.
     proxies: Option<TrustedProxies>,
     traffic: Arc<Traffic>,
@@ -29,28 +33,34 @@ pub(crate) struct TrackedService<S> {
 impl<S> TrackedService<S> {
     pub(crate) fn new(
         inner: S,
-        info: ConnectionInfo,
+        carried: Extensions,
         proxies: Option<TrustedProxies>,
         traffic: Arc<Traffic>,
     ) -> Self {
         Self {
-            inner,
-            info,
+            inner: RefCell::new(inner),
+            carried,
             proxies,
             traffic,
         }
     }
 
-    fn info_of(&self, request: &mut Request<RequestBody>) -> ConnectionInfo {
-        let mut info = self.info.clone();
-        if let Some(proxies) = &self.proxies {
-            info.client_addr = forwarded::client(request.headers(), info.remote_addr, proxies);
+    /// Gives a request what every request carries.
+    fn equip(&self, request: &mut Request<RequestBody>) {
+        let own = mem::replace(request.extensions_mut(), self.carried.clone());
+        if !own.is_empty() {
+            request.extensions_mut().extend(own);
+            // On HTTP/2 a client may leave a request alone, and not the connection: then somebody else tells.
+            if let Some(client_gone) = request.extensions_mut().remove::<ClientGone>() {
+                change_info(request, |info| info.client_gone = client_gone);
+            }
         }
-        // On HTTP/2 a client may leave a request alone, and not the connection: then somebody else tells.
-        if let Some(client) = request.extensions_mut().remove::<ClientGone>() {
-            info.client_gone = client;
+        if let Some(proxies) = &self.proxies
+            && let Some(info) = request.extensions().get::<ConnectionInfo>()
+        {
+            let client = forwarded::client(request.headers(), info.remote_addr, proxies);
+            change_info(request, |info| info.client_addr = client);
         }
-        info
     }
 }
 
@@ -84,16 +94,12 @@ where
         let switch = Switch::asked_by(&mut request);
         // HTTP/2 has no such header (RFC 9113 §8.2.2).
         let may_say_close = request.version() < Version::HTTP_2;
-        let info = self.info_of(&mut request);
-        if request.extensions().is_empty() {
-            *request.extensions_mut() = ROOMY.clone();
-        }
-        request.extensions_mut().insert(info);
+        self.equip(&mut request);
         take_host_of_target(&mut request);
         let inner = match lease.refusal() {
             // Answered in the service's place.
-            Some(_) => Answer::later(self.inner.clone(), request),
-            None => Answer::of(self.inner.clone(), request),
+            Some(_) => Answer::later(self.inner.borrow().clone(), request),
+            None => Answer::of(&mut *self.inner.borrow_mut(), request),
         };
         TrackedFuture {
             inner,
@@ -104,17 +110,30 @@ where
     }
 }
 
-/// Extensions with nothing in them and room for what a request gets on its way to a handler, ours and a router's: a
-/// clone keeps the room, so the table is allocated once and not made anew, larger, on the way.
-static ROOMY: LazyLock<Extensions> = LazyLock::new(|| {
+fn change_info<B>(request: &mut Request<B>, change: impl FnOnce(&mut ConnectionFacts)) {
+    if let Some(info) = request.extensions_mut().get_mut::<ConnectionInfo>() {
+        change(info.facts_mut());
+    }
+}
+
+/// What every request of a connection carries, with room for what it gets on its way to a handler: a clone keeps the
+/// room, so a request's table is allocated once, and nothing is looked up for what is in it already.
+pub(crate) fn carried_by_all(
+    info: ConnectionInfo,
+    carrying: Option<&(dyn Fn(&ConnectionInfo, &mut Extensions) + Send + Sync)>,
+) -> Extensions {
     let mut extensions = Extensions::new();
     extensions.insert(0_u8);
     extensions.insert(0_u16);
     extensions.insert(0_u32);
     extensions.insert(0_u64);
     extensions.clear();
+    if let Some(carrying) = carrying {
+        carrying(&info, &mut extensions);
+    }
+    extensions.insert(info);
     extensions
-});
+}
 
 /// The peer is told that no further request is read. An answer that hands the connection over has a word of its own there.
 fn say_last<B>(response: &mut Response<B>) {
@@ -198,15 +217,16 @@ pin_project! {
     }
 }
 
-impl<S: Service<R, Error = Infallible>, R> Answer<S, R> {
-    fn of(mut service: S, request: R) -> Self {
-        // Nearly every service is ready at once, and then the request is not moved to and fro.
+impl<S: Service<R, Error = Infallible> + Clone, R> Answer<S, R> {
+    #[inline]
+    fn of(service: &mut S, request: R) -> Self {
+        // Nearly every service is ready at once, and then it is not cloned and the request is not moved to and fro.
         match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Self::Begun {
                 answer: service.call(request),
             },
             Poll::Ready(Err(never)) => match never {},
-            Poll::Pending => Self::later(service, request),
+            Poll::Pending => Self::later(service.clone(), request),
         }
     }
 

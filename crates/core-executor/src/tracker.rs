@@ -1,9 +1,11 @@
 //! The tracker of an executor's tasks: who is admitted, who is there, and the order in which they are ended.
 
 use crate::ExecutorError;
+use crate::drain::Drain;
 use crate::slots::{Slot, Slots};
-use crate::sync::{AtomicBool, CancellationToken, Ordering, TaskTracker, TaskTrackerToken};
+use crate::sync::{AtomicBool, Ordering, TaskTracker, TaskTrackerToken};
 use std::future::Future;
+use std::sync::Arc;
 
 /// Every task of an executor, from its admission until it is gone.
 pub(crate) struct Tracker {
@@ -11,7 +13,7 @@ pub(crate) struct Tracker {
     closed: AtomicBool,
     /// Ends the tasks that do not end with a thread of ours: on a runtime we may not end, on the blocking lane, and on
     /// the control thread, which runs the end itself.
-    pub(crate) cut: CancellationToken,
+    pub(crate) cut: Arc<Drain>,
     /// Tasks of the application: counted by `wait_idle` and by the metrics.
     pub(crate) tasks: TaskTracker,
     /// Tasks of the servers: connections, sessions, sweepers, accept loops.
@@ -32,7 +34,7 @@ impl Tracker {
     pub(crate) fn new(max_tasks: usize) -> Self {
         Self {
             closed: AtomicBool::new(false),
-            cut: CancellationToken::new(),
+            cut: Arc::default(),
             tasks: waitable(),
             services: waitable(),
             slots: Slots::new(max_tasks),
@@ -76,7 +78,7 @@ impl Tracker {
     /// Ends what a cut ends.
     pub(crate) fn cut(&self) {
         self.close();
-        self.cut.cancel();
+        self.cut.begin();
     }
 
     /// Waits until nobody is there.

@@ -3,17 +3,21 @@
 use crate::connection::ConnectionCounts;
 use crate::departure::Departure;
 use crate::gate::Refusal;
-use crate::{ClientGone, CloseReason};
+use crate::handed::Handed;
+use crate::{ClientGone, CloseReason, IoStream};
 use bytes::Bytes;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Requests of a whole server.
 #[derive(Debug, Default)]
 pub(crate) struct RequestTotals {
-    in_flight: AtomicU64,
+    begun: AtomicU64,
     answered: AtomicU64,
+    /// Those that came to nothing.
+    lost: AtomicU64,
     /// Every answer is the last one of its connection.
     ends_keep_alive: AtomicBool,
 }
@@ -24,7 +28,9 @@ impl RequestTotals {
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Acquire)
+        // In this order: what is over has begun.
+        let over = self.answered() + self.lost.load(Ordering::Acquire);
+        self.begun.load(Ordering::Acquire).saturating_sub(over)
     }
 
     pub(crate) fn answered(&self) -> u64 {
@@ -43,15 +49,19 @@ pub(crate) struct Traffic {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     requests: AtomicU64,
-    /// Requests whose answer has not been written to its last byte.
-    in_flight: AtomicU64,
-    /// Those of them whose answer hyper has completely, and writes.
+    /// Those of them whose answer hyper has completely, and writes or has written.
     handed_over: AtomicU64,
+    /// Those of these whose answer is written to its last byte.
+    answered: AtomicU64,
+    /// Requests that came to nothing.
+    lost: AtomicU64,
     /// How the socket failed. Kept here because hyper takes a reset between requests for an ordinary end.
     broken: AtomicU8,
     upgraded: AtomicBool,
     /// Somebody waits for the peer's next bytes, as of the turn under way, and so hears of its departure.
     is_read: AtomicBool,
+    /// Somebody watches for the peer's departure and needs a descriptor of its own.
+    wants_descriptor: AtomicBool,
     departure: Arc<Departure>,
     /// An answer handed the connection over to another protocol; to WebSocket or not.
     switched: AtomicBool,
@@ -61,7 +71,10 @@ pub(crate) struct Traffic {
     refused: OnceLock<(u64, Refusal)>,
     /// Why the gate ended the connection.
     verdict: OnceLock<CloseReason>,
-    http2: OnceLock<Bytes>,
+    /// The stream of a peer that speaks HTTP/2, with what was read of it, until somebody takes it.
+    http2: Handed<(IoStream, Bytes)>,
+    /// Another descriptor of the socket, for whoever watches for the peer's departure; `None` where there is no socket.
+    descriptor: Handed<Option<io::Result<OwnedFd>>>,
 }
 
 impl Traffic {
@@ -71,17 +84,20 @@ impl Traffic {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             requests: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
             handed_over: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             broken: AtomicU8::new(UNBROKEN),
             upgraded: AtomicBool::new(false),
             is_read: AtomicBool::new(false),
+            wants_descriptor: AtomicBool::new(false),
             departure: Arc::default(),
             switched: AtomicBool::new(false),
             behind_upgrade: AtomicBool::new(false),
             refused: OnceLock::new(),
             verdict: OnceLock::new(),
-            http2: OnceLock::new(),
+            http2: Handed::default(),
+            descriptor: Handed::default(),
         }
     }
 
@@ -95,13 +111,15 @@ impl Traffic {
 
     /// Everything hyper had to write is written, so the answers it had completely are given. Whether there were any.
     pub(crate) fn flushed(&self) -> bool {
-        if self.handed_over.load(Ordering::Relaxed) == 0 {
+        let handed_over = self.handed_over.load(Ordering::Relaxed);
+        let before = self.answered.load(Ordering::Relaxed);
+        if handed_over == before {
             return false;
         }
-        let answers = self.handed_over.swap(0, Ordering::Relaxed);
-        self.in_flight.fetch_sub(answers, Ordering::Relaxed);
-        self.totals.answered.fetch_add(answers, Ordering::AcqRel);
-        self.totals.in_flight.fetch_sub(answers, Ordering::AcqRel);
+        self.answered.store(handed_over, Ordering::Relaxed);
+        self.totals
+            .answered
+            .fetch_add(handed_over - before, Ordering::AcqRel);
         true
     }
 
@@ -192,13 +210,32 @@ impl Traffic {
     }
 
     /// The peer speaks HTTP/2, and this much of it was read.
-    pub(crate) fn speaks_http2(&self, early: &[u8]) {
-        let _ = self.http2.set(Bytes::copy_from_slice(early));
+    pub(crate) fn speaks_http2(&self, stream: IoStream, early: &[u8]) {
+        self.http2.give((stream, Bytes::copy_from_slice(early)));
     }
 
-    /// What was read of a peer that speaks HTTP/2.
-    pub(crate) fn http2(&self) -> Option<&Bytes> {
-        self.http2.get()
+    /// The stream of a peer that speaks HTTP/2, and what was read of it; once.
+    pub(crate) fn take_http2(&self) -> Option<(IoStream, Bytes)> {
+        self.http2.take()
+    }
+
+    /// Asks for another descriptor of the socket, which comes with the next turn.
+    pub(crate) fn want_descriptor(&self) {
+        self.wants_descriptor.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_descriptor_wanted(&self) -> bool {
+        self.wants_descriptor.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn give_descriptor(&self, descriptor: Option<io::Result<OwnedFd>>) {
+        self.wants_descriptor.store(false, Ordering::Relaxed);
+        self.descriptor.give(descriptor);
+    }
+
+    /// What [`want_descriptor`](Self::want_descriptor) asked for, once it is there.
+    pub(crate) fn take_descriptor(&self) -> Option<Option<io::Result<OwnedFd>>> {
+        self.descriptor.take()
     }
 
     pub(crate) fn bytes_in(&self) -> u64 {
@@ -216,12 +253,12 @@ impl Traffic {
 
     /// Requests without their whole answer.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.requests() - self.lost.load(Ordering::Relaxed) - self.answered.load(Ordering::Relaxed)
     }
 
     /// A request is under way whose answer hyper does not have completely.
     pub(crate) fn is_handling(&self) -> bool {
-        self.in_flight() > self.handed_over.load(Ordering::Relaxed)
+        self.requests() - self.lost.load(Ordering::Relaxed) > self.handed_over.load(Ordering::Relaxed)
     }
 
     /// The request with this number (from 1) is at fault, which was seen after its head was given to hyper.
@@ -247,7 +284,7 @@ impl Traffic {
 
     /// No request is without its whole answer.
     pub(crate) fn owes_nothing(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0
+        self.in_flight() == 0
     }
 }
 
@@ -259,8 +296,10 @@ fn add(count: &AtomicU64, more: usize) {
 /// Answers that were never written leave the server's count with their connection.
 impl Drop for Traffic {
     fn drop(&mut self) {
-        let lost = *self.in_flight.get_mut();
-        self.totals.in_flight.fetch_sub(lost, Ordering::AcqRel);
+        let lost = self.in_flight();
+        if lost > 0 {
+            self.totals.lost.fetch_add(lost, Ordering::AcqRel);
+        }
     }
 }
 
@@ -280,10 +319,11 @@ pub(crate) struct RequestLease {
 }
 
 impl RequestLease {
+    /// For the connection's own task.
     pub(crate) fn new(traffic: Arc<Traffic>) -> Self {
-        let number = traffic.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        traffic.in_flight.fetch_add(1, Ordering::Relaxed);
-        traffic.totals.in_flight.fetch_add(1, Ordering::AcqRel);
+        add(&traffic.requests, 1);
+        let number = traffic.requests();
+        traffic.totals.begun.fetch_add(1, Ordering::AcqRel);
         Self {
             traffic: Some(traffic),
             number,
@@ -311,8 +351,8 @@ impl RequestLease {
 impl Drop for RequestLease {
     fn drop(&mut self) {
         if let Some(traffic) = self.traffic.take() {
-            traffic.in_flight.fetch_sub(1, Ordering::Relaxed);
-            traffic.totals.in_flight.fetch_sub(1, Ordering::AcqRel);
+            traffic.lost.fetch_add(1, Ordering::Relaxed);
+            traffic.totals.lost.fetch_add(1, Ordering::AcqRel);
         }
     }
 }

@@ -104,7 +104,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(ticket) = request.extensions().get::<Arc<Ticket>>().cloned() else {
+        let Some(ticket) = Ticket::of(request.extensions()) else {
             return OnDisconnectFuture::here(self.inner.call(request));
         };
         ticket.set_policy(self.policy);

@@ -1,7 +1,6 @@
 //! An extractor that tells a handler that its client has left.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use core_executor::{ClientGone, ConnectionInfo};
@@ -38,7 +37,7 @@ impl<S: Sync> FromRequestParts<S> for Disconnected {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let of_ours = parts.extensions.get::<Arc<Ticket>>().map(|ticket| ticket.told());
+        let of_ours = Ticket::of(&parts.extensions).map(|ticket| ticket.told());
         let of_connection = || Some(parts.extensions.get::<ConnectionInfo>()?.client_gone.clone());
         let client = of_ours.or_else(of_connection);
         Ok(Self {

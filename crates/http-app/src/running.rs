@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use core_executor::{BoundListener, Drained, RunningServer, ServeOptions, ShutdownSignal, Spawner};
 use core_executor::{TlsIdentity, TlsReloader, serve};
 use tokio::time::Instant;
@@ -119,6 +120,9 @@ impl BoundApp {
             .limits(config.limits)
             .state_listener(state_listener)
             .metrics(metrics.connections().clone())
+            .carrying(|info, extensions| {
+                extensions.insert(ConnectInfo(info.remote_addr));
+            })
             .tls(tls);
         let options = match in_budget {
             true => options,

@@ -1,17 +1,16 @@
 //! The service every request enters: counts it, refuses what is too large, and hands the rest to the router.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::{BoxError, Router};
 use bytes::Bytes;
 use core_executor::{ClientGone, ConnectionInfo};
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{Extensions, HeaderValue, Request, StatusCode, header};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
@@ -35,10 +34,22 @@ pub(crate) struct Rules {
 }
 
 /// The whole application as one service; core-executor clones it for every connection.
-#[derive(Clone)]
 pub(crate) struct AppService {
     router: Router,
     rules: Arc<Rules>,
+    /// Of the last request of this connection.
+    ticket: Option<Arc<Ticket>>,
+}
+
+/// For another connection.
+impl Clone for AppService {
+    fn clone(&self) -> Self {
+        Self {
+            router: self.router.clone(),
+            rules: Arc::clone(&self.rules),
+            ticket: None,
+        }
+    }
 }
 
 impl AppService {
@@ -46,6 +57,7 @@ impl AppService {
         Self {
             router,
             rules: Arc::new(rules),
+            ticket: None,
         }
     }
 
@@ -71,7 +83,17 @@ impl AppService {
         None
     }
 
-    fn admit<B>(&mut self, request: Request<B>, peer: Option<SocketAddr>, begun: Begun) -> Answering
+    /// The notes of a request, and where further layers find them.
+    fn ticket(&mut self, extensions: &mut Extensions) -> Arc<Ticket> {
+        let Some(info) = extensions.get_mut::<ConnectionInfo>() else {
+            return Arc::new(Ticket::new(Arc::clone(&self.rules), ClientGone::never()));
+        };
+        let ticket = Ticket::renewed(&mut self.ticket, &self.rules, &info.client_gone);
+        info.leave_notes(ticket.clone());
+        ticket
+    }
+
+    fn admit<B>(&mut self, request: Request<B>, begun: Begun) -> Answering
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -83,11 +105,6 @@ impl AppService {
             // axum's own limit of 2 MiB would bite where `WAF_*` says that more is welcome.
             DefaultBodyLimit::disable().apply(&mut request);
         }
-        let extensions = request.extensions_mut();
-        if let Some(peer) = peer {
-            extensions.insert(ConnectInfo(peer));
-        }
-        extensions.insert(Arc::clone(&begun.ticket));
         Answering::awaited(self.router.call(request), begun)
     }
 }
@@ -106,14 +123,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Answering {
-        let connection = request.extensions().get::<ConnectionInfo>();
-        let peer = connection.map(|info| info.remote_addr);
-        let client = connection.map_or_else(ClientGone::never, |info| info.client_gone.clone());
-        let mut begun = Begun::now(Ticket::new(Arc::clone(&self.rules), client));
+        let mut begun = Begun::now(self.ticket(request.extensions_mut()));
         begun.visit = Visit::begin(self.rules.wanted, begun.ticket.arrived(), &mut request);
         match self.refusal(&request) {
             Some(response) => Answering::known(response, begun),
-            None => self.admit(request, peer, begun),
+            None => self.admit(request, begun),
         }
     }
 }
@@ -127,10 +141,10 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    fn now(ticket: Ticket) -> Self {
+    fn now(ticket: Arc<Ticket>) -> Self {
         ticket.rules().metrics.began();
         Self {
-            ticket: Arc::new(ticket),
+            ticket,
             answered: false,
             visit: None,
         }

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use core_executor::ClientGone;
+use core_executor::{ClientGone, ConnectionInfo};
+use http::Extensions;
 
 use crate::disconnect::OnDisconnect;
 use crate::service::Rules;
 
-/// One request's notes; in its extensions while it is answered.
+/// One request's notes; with its [`ConnectionInfo`] while it is answered.
 pub(crate) struct Ticket {
     arrived: Instant,
     rules: Arc<Rules>,
@@ -36,6 +37,34 @@ impl Ticket {
             policy: Mutex::default(),
             is_detached: AtomicBool::new(false),
         }
+    }
+
+    /// For the next request of a connection, which is told of the same client. The notes of the one before are used
+    /// again when nobody else has them any more, so a request costs no memory of its own.
+    pub(crate) fn renewed(
+        before: &mut Option<Arc<Self>>,
+        rules: &Arc<Rules>,
+        client: &ClientGone,
+    ) -> Arc<Self> {
+        match before.as_mut().and_then(Arc::get_mut) {
+            Some(ticket) if ticket.client == *client => ticket.renew(),
+            _ => *before = None,
+        }
+        let new = || Arc::new(Self::new(Arc::clone(rules), client.clone()));
+        Arc::clone(before.get_or_insert_with(new))
+    }
+
+    fn renew(&mut self) {
+        self.arrived = Instant::now();
+        *self.limit.get_mut() = nanos(self.rules.request_timeout);
+        *self.body_too_large.get_mut() = false;
+        *self.policy.get_mut().unwrap_or_else(PoisonError::into_inner) = OnDisconnect::default();
+        *self.is_detached.get_mut() = false;
+    }
+
+    /// The notes of a request, for layers and extractors. None outside of an [`App`](crate::App).
+    pub(crate) fn of(extensions: &Extensions) -> Option<Arc<Self>> {
+        extensions.get::<ConnectionInfo>()?.notes()
     }
 
     pub(crate) fn arrived(&self) -> Instant {

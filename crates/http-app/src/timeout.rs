@@ -1,6 +1,5 @@
 //! The time a request may take, and how a route says otherwise.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -75,7 +74,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if let Some(ticket) = request.extensions().get::<Arc<Ticket>>() {
+        if let Some(ticket) = Ticket::of(request.extensions()) {
             ticket.set_limit(self.limit);
         }
         self.inner.call(request)

@@ -101,6 +101,21 @@ fn routes_choose_their_own_timeout() {
 }
 
 #[test]
+fn what_a_route_chose_does_not_hold_for_the_next_request_of_its_connection() {
+    let free = get(slow).layer(RequestTimeout::off());
+    let server = Server::start(
+        App::new(timed(SHORT))
+            .route("/free", free)
+            .route("/plain", get(slow)),
+    );
+    let mut client = server.client();
+    for _ in 0..2 {
+        assert_eq!(client.get("/free").text(), "slow");
+        client.get("/plain").assert_error(503);
+    }
+}
+
+#[test]
 fn a_route_may_have_less_than_the_others() {
     let shorter = get(std::future::pending::<()>).layer(RequestTimeout::after(SHORT));
     let server = Server::start(App::new(timed(Duration::ZERO)).route("/shorter", shorter));

@@ -3,7 +3,6 @@
 use super::{Gate, Refusal};
 use crate::{CloseReason, RefusedFor};
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -78,9 +77,9 @@ impl Gate {
                 }
                 _ => {
                     ready!(self.poll_write_out(cx))?;
-                    ready!(self.stream.with(|stream| Pin::new(stream).poll_flush(cx)))?;
+                    ready!(self.stream().poll_flush(cx))?;
                     self.traffic.flushed();
-                    ready!(self.stream.with(|stream| Pin::new(stream).poll_shutdown(cx)))?;
+                    ready!(self.stream().poll_shutdown(cx))?;
                     match self.linger_bytes() {
                         0 => return Poll::Ready(Ok(())),
                         bytes => self.ending = Some(Ending::Lingering(bytes, Instant::now() + LINGER)),
@@ -105,10 +104,7 @@ impl Gate {
         let mut thrown_away = [0; 4096];
         while left > 0 {
             let mut buf = ReadBuf::new(&mut thrown_away);
-            match self
-                .stream
-                .with(|stream| Pin::new(stream).poll_read(cx, &mut buf))
-            {
+            match self.stream().poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
                     let count = buf.filled().len();
                     self.traffic.read(count);

@@ -2,7 +2,7 @@
 
 use super::codings::{Codings, content_length};
 use super::request_line::{RequestLine, is_host};
-use super::scan::{Kind, control};
+use super::scan::{Kind, control, token};
 use super::{Bounds, Refusal};
 
 /// Where a request's body ends (RFC 9112 §6.3).
@@ -96,11 +96,16 @@ impl HeadParser {
             return Err(Refusal::too_many_fields());
         }
         let (name, value) = split_field(line)?;
-        self.take_field(name, value)?;
+        // Names of other lengths are no business of ours.
+        if matches!(name.len(), 4 | 7 | 14 | 17) {
+            self.take_field(name, value)?;
+        }
         Ok(false)
     }
 
+    /// Takes a field down, whose value still has the white space around it.
     fn take_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        let value = trim(value);
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
@@ -152,12 +157,13 @@ impl HeadParser {
     }
 }
 
-/// Name and value of a field line (RFC 9112 §5). Its control bytes are known to be tabs.
+/// Name and value of a field line (RFC 9112 §5), the value with the white space around it. Its control bytes are known
+/// to be tabs.
 fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    let (name, rest) = line.split_at(Kind::Token.prefix(line));
+    let (name, rest) = line.split_at(token(line));
     match (name, rest) {
         ([], [b' ' | b'\t', ..]) => Err(Refusal::bad("folded header line")),
-        ([_, ..], [b':', value @ ..]) => Ok((name, trim(value))),
+        ([_, ..], [b':', value @ ..]) => Ok((name, value)),
         (_, [b' ' | b'\t', ..]) => Err(Refusal::bad("white space before a colon")),
         _ => Err(Refusal::bad("invalid header name")),
     }

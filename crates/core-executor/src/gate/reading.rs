@@ -5,7 +5,6 @@ use super::stream::{Held, Wait};
 use super::{Gate, Refusal, Step, preface};
 use crate::{CloseReason, RefusedFor};
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -59,17 +58,14 @@ impl Gate {
         if !self.inbox.is_empty() {
             let piece = buf.remaining().min(PIECE);
             let mut piece = ReadBuf::new(buf.initialize_unfilled_to(piece));
-            ready!(
-                self.stream
-                    .with(|stream| Pin::new(stream).poll_read(cx, &mut piece))
-            )?;
+            ready!(self.stream().poll_read(cx, &mut piece))?;
             let bytes = piece.filled();
             self.traffic.read(bytes.len());
             self.inbox.push(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
         let (before, is_first) = (buf.filled().len(), self.admitted == 0);
-        ready!(self.stream.with(|stream| Pin::new(stream).poll_read(cx, buf)))?;
+        ready!(self.stream().poll_read(cx, buf))?;
         let bytes = &buf.filled()[before..];
         let count = bytes.len();
         self.traffic.read(count);
@@ -103,7 +99,7 @@ impl Gate {
         if self.admitted == 0 && preface::may_begin(bytes) {
             self.held = match preface::is_whole(bytes) {
                 true => {
-                    self.traffic.speaks_http2(bytes);
+                    self.hand_over(bytes);
                     Held::Http2
                 }
                 false => Held::Partial,

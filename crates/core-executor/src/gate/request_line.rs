@@ -1,7 +1,7 @@
 //! The request line: method, target in one of its four forms, version (RFC 9112 §3).
 
 use super::Refusal;
-use super::scan::Kind;
+use super::scan::{Kind, target};
 
 /// What the framing of a request needs of its first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl RequestLine {
             return Err(MALFORMED);
         };
         // HTTP/0.9 has no version and no second space.
-        let (target, rest) = rest.split_at(Kind::Target.prefix(rest));
+        let (target, rest) = rest.split_at(target(rest));
         let [b' ', version @ ..] = rest else {
             return Err(MALFORMED);
         };

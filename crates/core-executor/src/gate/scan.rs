@@ -1,4 +1,4 @@
-//! Looks for control bytes, eight bytes at a time, and for the end of what one kind of byte makes up.
+//! Looks for control bytes and for the end of what one kind of byte makes up, eight bytes at a time.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
@@ -26,17 +26,63 @@ fn controls(word: u64) -> u64 {
     (below_space | delete) & HIGHS
 }
 
+/// The high bit of each byte that is neither a letter nor a hyphen. No sum reaches the next byte.
+fn not_name(word: u64) -> u64 {
+    let low = (word | (ONES * 0x20)) & !HIGHS;
+    let is_letter = (low + ONES * (0x80 - b'a' as u64)) & !(low + ONES * (0x7f - b'z' as u64));
+    let difference = word ^ (ONES * b'-' as u64);
+    let is_hyphen = !(((difference & !HIGHS) + !HIGHS) | difference);
+    (!(is_letter | is_hyphen) | word) & HIGHS
+}
+
+/// How many bytes at the front are token characters (RFC 9110 §5.6.2). Names of fields are letters and hyphens, nearly
+/// all of them.
+pub(super) fn token(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let found = not_name(u64::from_le_bytes(*word));
+        if found != 0 {
+            at += found.trailing_zeros() as usize / 8;
+            break;
+        }
+        at += 8;
+    }
+    at + Kind::Token.prefix(&bytes[at..])
+}
+
+/// The high bit of each byte that cannot stand in a target, exact up to the lowest one.
+fn not_target(word: u64) -> u64 {
+    let is = |byte: u8| {
+        let difference = word ^ (ONES * u64::from(byte));
+        difference.wrapping_sub(ONES) & !difference
+    };
+    (is(b' ') | is(b'\t') | is(b'#')) & HIGHS
+}
+
+/// How many bytes at the front may stand in a request target, as far as its end is to be found: no white space and no
+/// fragment.
+pub(super) fn target(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = not_target(u64::from_le_bytes(*word));
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'#');
+    bytes.len() - rest.len() + rest.iter().position(end).unwrap_or(rest.len())
+}
+
 /// A kind of byte, of which a text in a head is made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Token characters (RFC 9110 §5.6.2).
     Token = 1,
-    /// What may stand in a request target, as far as its end is to be found: no white space and no fragment.
-    Target = 2,
     /// `reg-name` (RFC 3986 §3.2.2), which has every IPv4 address in it.
-    HostName = 4,
+    HostName = 2,
     /// White space (RFC 9110 §5.6.3).
-    Blank = 8,
+    Blank = 4,
 }
 
 impl Kind {
@@ -46,10 +92,11 @@ impl Kind {
 
     /// How many bytes at the front are of this kind.
     pub(super) fn prefix(self, bytes: &[u8]) -> usize {
-        bytes
-            .iter()
-            .position(|byte| !self.has(*byte))
-            .unwrap_or(bytes.len())
+        let mut count = 0;
+        while count < bytes.len() && self.has(bytes[count]) {
+            count += 1;
+        }
+        count
     }
 }
 
@@ -60,9 +107,6 @@ static KINDS: [u8; 256] = {
         let mut kinds = 0;
         if byte.is_ascii_alphanumeric() || is_one_of(byte, b"!#$%&'*+-.^_`|~") {
             kinds |= Kind::Token as u8;
-        }
-        if !is_one_of(byte, b" \t#") {
-            kinds |= Kind::Target as u8;
         }
         if byte.is_ascii_alphanumeric() || is_one_of(byte, b"-._~%!$&'()*+,;=") {
             kinds |= Kind::HostName as u8;
@@ -104,6 +148,35 @@ mod tests {
                 .find(|(_, byte)| byte.is_ascii_control())
                 .map(|(index, _)| index);
             prop_assert_eq!(control(&bytes, from), plain);
+        }
+    }
+
+    #[test]
+    fn a_token_ends_at_every_byte_that_is_none() {
+        for byte in 0..=255u8 {
+            for place in 0..20 {
+                for filler in *b"aZ-_7" {
+                    let mut bytes = [filler; 20];
+                    bytes[place] = byte;
+                    let end = if Kind::Token.has(byte) { 20 } else { place };
+                    assert_eq!(token(&bytes), end, "{byte:#x} at {place} among {filler:#x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_ends_at_white_space_and_at_a_fragment() {
+        for byte in 0..=255u8 {
+            for place in 0..20 {
+                for filler in *b"/!\"$" {
+                    let mut bytes = [filler; 20];
+                    bytes[place] = byte;
+                    let is_end = matches!(byte, b' ' | b'\t' | b'#');
+                    let end = if is_end { place } else { 20 };
+                    assert_eq!(target(&bytes), end, "{byte:#x} at {place} among {filler:#x}");
+                }
+            }
         }
     }
 

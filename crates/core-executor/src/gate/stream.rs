@@ -6,7 +6,6 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::{Bounds, Framing};
 use crate::http2::Http2Limits;
-use crate::stream_cell::StreamCell;
 use crate::traffic::Traffic;
 use crate::{ConnectionLimits, ConnectionMetrics, IoStream};
 use bytes::Bytes;
@@ -88,8 +87,8 @@ pub(super) enum Held {
 ///
 /// It counts what goes through it in [`Traffic`], where the rest of the connection reads it.
 pub(crate) struct Gate {
-    pub(super) stream: StreamCell,
-    is_vectored: bool,
+    /// Absent once it was handed over to another protocol.
+    stream: Option<IoStream>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) rules: Arc<Rules>,
     pub(super) framing: Framing,
@@ -112,10 +111,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(stream: StreamCell, traffic: Arc<Traffic>, rules: Arc<Rules>) -> Self {
+    pub(crate) fn new(stream: IoStream, traffic: Arc<Traffic>, rules: Arc<Rules>) -> Self {
         Self {
-            is_vectored: stream.with(|stream| stream.is_write_vectored()),
-            stream,
+            stream: Some(stream),
             traffic,
             rules,
             framing: Framing::new(),
@@ -135,7 +133,30 @@ impl Gate {
     /// The stream, and the bytes that were read from it and not given to hyper.
     pub(crate) fn into_parts(mut self) -> (IoStream, Bytes) {
         self.outbox = Outbox::default();
-        (self.stream.take(), mem::take(&mut self.inbox).into_bytes())
+        let stream = self.stream.take().expect("hyper hands a stream out once");
+        (stream, mem::take(&mut self.inbox).into_bytes())
+    }
+
+    pub(super) fn stream(&mut self) -> Pin<&mut IoStream> {
+        let stream = self.stream.as_mut();
+        Pin::new(stream.expect("nobody reads or writes behind a change of the protocol"))
+    }
+
+    /// The stream goes to HTTP/2, with what was read of it.
+    pub(super) fn hand_over(&mut self, early: &[u8]) {
+        if let Some(stream) = self.stream.take() {
+            self.traffic.speaks_http2(stream, early);
+        }
+    }
+
+    /// Gives whoever watches for the peer's departure a descriptor, when that was asked for.
+    #[cold]
+    pub(super) fn lend_descriptor(&self) {
+        if let Some(stream) = &self.stream {
+            let descriptor = stream.descriptor();
+            self.traffic
+                .give_descriptor(descriptor.map(|descriptor| descriptor.try_clone_to_owned()));
+        }
     }
 
     /// Every request that was admitted has its whole answer.
@@ -176,19 +197,21 @@ impl AsyncWrite for Gate {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.is_vectored
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 }
 
 /// Answers that wait for a later one, which will not come: its handler or its body failed.
 impl Drop for Gate {
     fn drop(&mut self) {
-        if !self.outbox.is_empty() {
-            let (stream, traffic) = (&self.stream, &self.traffic);
+        if let Some(stream) = &mut self.stream
+            && !self.outbox.is_empty()
+        {
+            let traffic = &self.traffic;
             // Whatever the socket does not take at once is lost, and no timer may be asked for outside a runtime.
             let _ = self.outbox.poll_write_out(|bytes| {
                 let mut cx = Context::from_waker(Waker::noop());
-                let outcome = stream.with(|stream| Pin::new(stream).poll_write(&mut cx, bytes));
+                let outcome = Pin::new(&mut *stream).poll_write(&mut cx, bytes);
                 if let Poll::Ready(Ok(count)) = &outcome {
                     traffic.wrote(*count);
                 }

@@ -1,9 +1,9 @@
 //! Outwards: answers to requests that came together leave together, and a peer that takes nothing is given up.
 
 use super::Gate;
+use super::stream::Held;
 use crate::{CloseReason, RefusedFor};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
@@ -13,38 +13,51 @@ const SMALL: usize = 1024;
 
 impl Gate {
     /// Takes a part of an answer: writes it, or keeps it while another request is there to be answered. A small one in
-    /// pieces is put together and goes out with the flush that follows, because the kernel takes one piece faster.
+    /// pieces is put together, because the kernel takes one piece faster.
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let count = bufs.iter().map(|buf| buf.len()).sum();
-        let is_small = bufs.len() > 1 && count <= SMALL;
-        if is_small || self.has_more_requests() || !self.outbox.is_empty() {
+        if self.has_more_requests() || !self.outbox.is_empty() {
             if self.outbox.has_room(count) {
                 bufs.iter().for_each(|buf| self.outbox.push(buf));
                 return Poll::Ready(Ok(count));
             }
             ready!(self.poll_write_out(cx))?;
         }
-        let outcome = self.stream.with(|stream| match bufs {
-            [buf] => Pin::new(stream).poll_write(cx, buf),
-            bufs => Pin::new(stream).poll_write_vectored(cx, bufs),
-        });
+        let outcome = match bufs {
+            [buf] => self.stream().poll_write(cx, buf),
+            bufs if count <= SMALL => {
+                let (mut together, mut end) = ([0; SMALL], 0);
+                for buf in bufs {
+                    together[end..end + buf.len()].copy_from_slice(buf);
+                    end += buf.len();
+                }
+                self.stream().poll_write(cx, &together[..end])
+            }
+            bufs => self.stream().poll_write_vectored(cx, bufs),
+        };
         self.poll_written(cx, outcome)
     }
 
     /// Hyper has written all it has. What is kept is kept on only if hyper goes on with the next request at once, so
     /// no answer ever waits for a handler.
     pub(super) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held == Held::Http2 {
+            return Poll::Ready(Ok(()));
+        }
+        if self.traffic.is_descriptor_wanted() {
+            self.lend_descriptor();
+        }
         if !self.outbox.is_empty() {
             if self.has_more_requests() && !self.traffic.is_handling() {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_write_out(cx))?;
         }
-        if let Err(error) = ready!(self.stream.with(|stream| Pin::new(stream).poll_flush(cx))) {
+        if let Err(error) = ready!(self.stream().poll_flush(cx)) {
             self.traffic.failed(&error);
             return Poll::Ready(Err(error));
         }
@@ -64,7 +77,7 @@ impl Gate {
     pub(super) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut outbox = std::mem::take(&mut self.outbox);
         let outcome = outbox.poll_write_out(|bytes| {
-            let outcome = self.stream.with(|stream| Pin::new(stream).poll_write(cx, bytes));
+            let outcome = self.stream().poll_write(cx, bytes);
             self.poll_written(cx, outcome)
         });
         self.outbox = outbox;
@@ -87,7 +100,12 @@ impl Gate {
                 self.traffic.wrote(*count);
             }
             Poll::Ready(Err(error)) => self.traffic.failed(error),
-            Poll::Pending => return self.poll_reader(cx),
+            Poll::Pending => {
+                if self.traffic.is_descriptor_wanted() {
+                    self.lend_descriptor();
+                }
+                return self.poll_reader(cx);
+            }
         }
         outcome
     }
@@ -101,7 +119,7 @@ impl Gate {
         let since = *self.stalled.get_or_insert_with(Instant::now);
         ready!(self.clock.poll(cx, since + limit));
         self.count(CloseReason::WriteStalled, RefusedFor::WriteStall);
-        self.stream.with(|stream| stream.close_with_reset());
+        self.stream().close_with_reset();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

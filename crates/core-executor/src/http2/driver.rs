@@ -12,7 +12,7 @@ use crate::stream_cell::StreamCell;
 use crate::sync::TaskTrackerToken;
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
-use crate::{CloseReason, ConnectionMetrics, RefusedFor, RequestBody, Spawner};
+use crate::{CloseReason, ConnectionMetrics, IoStream, RefusedFor, RequestBody, Spawner};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -82,7 +82,7 @@ impl Http2<'_> {
     /// from the stream already.
     pub(crate) async fn serve<S, B>(
         self,
-        stream: StreamCell,
+        stream: IoStream,
         early: Bytes,
         service: TrackedService<S>,
     ) -> Outcome
@@ -102,7 +102,7 @@ impl Http2<'_> {
         outcome
     }
 
-    async fn drive<S, B>(self, stream: StreamCell, early: Bytes, service: TrackedService<S>) -> Outcome
+    async fn drive<S, B>(self, stream: IoStream, early: Bytes, service: TrackedService<S>) -> Outcome
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
@@ -114,6 +114,7 @@ impl Http2<'_> {
             Stalls::new(),
             Fates::default(),
         );
+        let stream = StreamCell::new(stream);
         let wire = Wire::new(stream.clone(), early, self.traffic.clone());
         let is_blocked = wire.blockage();
         let service = Http2Service {
