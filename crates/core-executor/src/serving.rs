@@ -79,7 +79,7 @@ impl Server {
             tls,
             client_gone: traffic.client(),
         });
-        let carried = carried_by_all(info, self.carrying.as_deref());
+        let carried = carried_by_all(info, self.carrying.as_ref());
         let proxies = self
             .proxies
             .contain(remote_addr.ip())

@@ -1,6 +1,7 @@
 //! Wraps a server's service so that every request knows its connection and is counted until its answer is complete.
 
 use crate::forwarded;
+use crate::serve_options::Carrying;
 use crate::traffic::{RequestLease, Traffic};
 use crate::{ClientGone, ConnectionFacts, ConnectionInfo, RequestBody, TrustedProxies};
 use bytes::Bytes;
@@ -118,10 +119,7 @@ fn change_info<B>(request: &mut Request<B>, change: impl FnOnce(&mut ConnectionF
 
 /// What every request of a connection carries, with room for what it gets on its way to a handler: a clone keeps the
 /// room, so a request's table is allocated once, and nothing is looked up for what is in it already.
-pub(crate) fn carried_by_all(
-    info: ConnectionInfo,
-    carrying: Option<&(dyn Fn(&ConnectionInfo, &mut Extensions) + Send + Sync)>,
-) -> Extensions {
+pub(crate) fn carried_by_all(info: ConnectionInfo, carrying: Option<&Carrying>) -> Extensions {
     let mut extensions = Extensions::new();
     extensions.insert(0_u8);
     extensions.insert(0_u16);
