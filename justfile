@@ -69,6 +69,10 @@ endings sessions="10000":
 rolling clients="2000":
     ROLLING_CLIENTS={{ clients }} cargo test -p workspace-tests --test ending rolling -- --nocapture
 
+# Clients of every kind for so long; fails when memory, descriptors, tasks or sessions grow.
+soak seconds="3600":
+    SOAK_SECONDS={{ seconds }} cargo test -p workspace-tests --test soak -- --nocapture
+
 # Instructions per message of the hot paths, compared with benches/instructions.txt (`--update` writes it).
 instructions *arguments:
     cargo build --release --package benches --bins
