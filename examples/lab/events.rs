@@ -3,6 +3,7 @@
 use attached_runtime::{Cause, CloseInfo, ConnectionId, Notice, Session};
 use axum::Json;
 use serde_json::{Value, json};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -97,7 +98,9 @@ impl Events {
     fn say(&self, event: &str) {
         if !self.counts.quiet {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            eprintln!("EV {}.{:06} {event}", now.as_secs(), now.subsec_micros());
+            let (seconds, micros) = (now.as_secs(), now.subsec_micros());
+            // A disk that is full is no reason to fail whoever said it.
+            let _ = writeln!(io::stderr(), "EV {seconds}.{micros:06} {event}");
         }
     }
 }

@@ -31,7 +31,7 @@ struct Lab {
 
 fn main() -> Result<ShutdownReport, RuntimeError> {
     let config = Config::from_env()?;
-    let _log = examples::init_logging(config.logging);
+    let log = examples::init_logging(config.logging);
     let executor = RuntimeExecutor::new(config.executor)?;
     let (events, stop) = (Events::from_env(), executor.shutdown_handle());
 
@@ -43,9 +43,14 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
     };
     let bridge = LongPollBridge::new(config.longpoll).open_mailboxes(true);
 
+    let registry = config.metrics.registry().map_err(RuntimeError::Metrics)?;
+    registry
+        .register(Box::new(log.lost()))
+        .map_err(RuntimeError::Registration)?;
+
     AttachedRuntime::builder(routes(App::with_state(config.http, lab), events), ws)
         .long_polling(bridge)
-        .metrics(config.metrics)
+        .metrics_with(config.metrics, registry)
         .start(executor)?
         .run()
 }

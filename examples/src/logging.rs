@@ -1,7 +1,8 @@
 //! The log of the examples: one line an event on standard error, written by a thread of its own.
 
 use attached_runtime::LoggingConfig;
-use std::io::Write;
+use prometheus::IntCounter;
+use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -12,6 +13,38 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 #[derive(Debug)]
 pub struct LogGuard {
     _writer: Option<WorkerGuard>,
+    lost: IntCounter,
+}
+
+impl LogGuard {
+    /// Lines that could not be written, because the disk is full or nobody reads any more: for a metrics page.
+    pub fn lost(&self) -> IntCounter {
+        self.lost.clone()
+    }
+}
+
+/// Counts what cannot be written and goes on: a program does not end because nobody can be told of it.
+struct Counted<W> {
+    to: W,
+    lost: IntCounter,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.to.write(bytes) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.lost.inc();
+                Ok(bytes.len())
+            }
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // What failed has been counted.
+        let _ = self.to.flush();
+        Ok(())
+    }
 }
 
 /// Starts the log. `RUST_LOG` chooses what is logged, default `info`.
@@ -20,10 +53,20 @@ pub struct LogGuard {
 /// writing thread, and `LOGGING_DROP_ON_OVERFLOW` says whether further ones are dropped or wait.
 pub fn init_logging(config: LoggingConfig) -> LogGuard {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lost = IntCounter::new(
+        "log_lines_lost_total",
+        "Lines of the log that could not be written",
+    )
+    .expect("the name is a valid metric name");
+    let counter = lost.clone();
+    let stderr = move || Counted {
+        to: io::stderr(),
+        lost: counter.clone(),
+    };
     let (writer, guard) = match config.asynchronous {
-        false => (BoxMakeWriter::new(std::io::stderr), None),
+        false => (BoxMakeWriter::new(stderr), None),
         true => {
-            let (writer, guard) = queued(config, std::io::stderr());
+            let (writer, guard) = queued(config, stderr());
             (BoxMakeWriter::new(writer), Some(guard))
         }
     };
@@ -33,7 +76,7 @@ pub fn init_logging(config: LoggingConfig) -> LogGuard {
         .with_writer(writer)
         .init();
     std::panic::set_hook(Box::new(log_panic));
-    LogGuard { _writer: guard }
+    LogGuard { _writer: guard, lost }
 }
 
 /// A line of the log like every other. The hook of the standard library writes the text as it is, and a client may have

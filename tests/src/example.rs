@@ -86,6 +86,13 @@ impl Launch {
         example
     }
 
+    /// Starts one that can say nothing, on these addresses.
+    pub fn start_unheard(self, addresses: Addresses) -> Example {
+        let mut example = self.spawn();
+        example.addresses = addresses;
+        example
+    }
+
     /// Runs a process that is expected to end by itself: its exit code and what it wrote on standard error.
     pub fn run_to_end(self) -> (Option<i32>, String) {
         let mut example = self.spawn();
