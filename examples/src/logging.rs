@@ -108,13 +108,13 @@ mod tests {
     }
 
     impl Write for Gate {
-        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
             let _ = self.allow.recv();
             let _ = self.written.send(line.to_vec());
             Ok(line.len())
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
