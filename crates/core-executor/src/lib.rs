@@ -110,5 +110,5 @@ pub use tls::{
 mod error;
 pub use error::{BindError, EnvError, ExecutorError, InheritError};
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, shuttle)))]
 mod models;

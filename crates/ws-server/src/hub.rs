@@ -1,11 +1,9 @@
 //! The hub: what all sessions of a server share, and where it is asked to stop.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use core_executor::{RunningServer, Spawner};
-use parking_lot::{Mutex, RwLock};
 
 use crate::clock::Clock;
 use crate::config::{WsConfig, or_unlimited};
@@ -21,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::resume::{ResumeConfig, Resumption, Table, websocket};
 use crate::rooms::Tables;
 use crate::session::Session;
+use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::tally::Tally;
 
 /// All sessions and rooms of one server. Cloning counts a reference; it may be used from any thread, inside

@@ -152,6 +152,7 @@ mod patience;
 mod scratch;
 mod session_loop;
 mod socket;
+mod sync;
 mod writer;
 pub use attachment::{Attachment, Ready};
 pub use codec::Incoming;
@@ -171,6 +172,9 @@ pub use metrics::WsMetrics;
 
 #[cfg(feature = "client")]
 pub mod client;
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -16,14 +16,11 @@ pub(crate) use written::{WriteEnd, Written};
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::Notify;
 
 use self::signs::Signs;
 use self::state::State;
@@ -32,6 +29,7 @@ use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
 use crate::deflate::Compression;
 use crate::encoded::Encoded;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Notify};
 use crate::writer::Writer;
 
 /// The messages one session still has to be sent, and the wish to close it. Never waits: its lock is held for a few

@@ -91,6 +91,12 @@ impl Drop for Unlist<'_> {
     }
 }
 
+/// Ends a session that had not begun.
+fn forget(session: &Session) {
+    session.outbox().end();
+    session.unlist();
+}
+
 impl Hub {
     /// Registers a session, runs `on_open`, and gives the attachment of the transport that carries it.
     ///
@@ -148,11 +154,10 @@ impl Hub {
     /// Puts a session into the table and looks for a wish to stop only then: a stop that comes later finds it there.
     fn register(&self, session: &Session) -> Result<(), Refusal> {
         session.enlist();
-        if self.is_stopping() {
-            // Unless the deadline of that stop has ended it already.
-            if session.begin_end() {
-                session.outbox().end();
-                session.unlist();
+        // The deadline of a stop may find it in the table, and end it, before it has begun.
+        if self.is_stopping() || !session.begin() {
+            if session.begin_end().is_some() {
+                forget(session);
             }
             return Err(Refusal::STOPPING);
         }
@@ -163,8 +168,11 @@ impl Hub {
 
     /// Ends a session unless that has begun already: rooms, outbox, counts, `on_error`, `on_close`, table.
     pub(crate) async fn end(&self, session: &Session, ending: Ending) {
-        if !session.begin_end() {
-            return;
+        match session.begin_end() {
+            Some(true) => {}
+            // It is being refused, and nobody has heard of it.
+            Some(false) => return forget(session),
+            None => return,
         }
         let _unlist = Unlist(session);
         let Ending {

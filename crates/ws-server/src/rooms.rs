@@ -1,15 +1,17 @@
 //! The tables of sessions and rooms: the only module that touches dashmap. No guard of it leaves this file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[cfg(not(all(test, shuttle)))]
 use dashmap::DashMap;
 use prometheus::IntGauge;
-use tokio::sync::Notify;
+#[cfg(all(test, shuttle))]
+use shuttle_dashmap::DashMap;
 
 use crate::room::{Place, Room};
 use crate::roster::Roster;
 use crate::session::Session;
+use crate::sync::{AtomicUsize, Notify, Ordering};
 
 /// Every registered session and every room with a member.
 #[derive(Debug)]

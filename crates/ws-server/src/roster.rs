@@ -1,9 +1,8 @@
 //! Sessions seated side by side: a walk over all of them is a walk over one block of memory, in steps between which
 //! no lock is held.
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-
 use crate::session::Session;
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A list of sessions. Coming and going cost the same however many are there, because a seat keeps its number and an
 /// emptied one is given to who comes next.

@@ -9,10 +9,8 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use http::HeaderMap;
-use parking_lot::Mutex;
 use tungstenite::protocol::frame::coding::Data as Kind;
 
 use self::membership::Joined;
@@ -28,6 +26,11 @@ use crate::metrics::Account;
 use crate::outbox::{Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::peer::Peer;
 use crate::resume::ResumableSession;
+use crate::sync::{AtomicU8, AtomicU32, Mutex, Ordering};
+
+const COMING: u8 = 0;
+const OPEN: u8 = 1;
+const ENDED: u8 = 2;
 
 /// One conversation with one peer. Cloning counts a reference; every method may be called from any thread and none
 /// blocks.
@@ -43,8 +46,8 @@ struct Inner {
     /// A [`TransportKind`]: that of the transport which carries the session, or did last.
     transport: AtomicU8,
     outbox: Outbox,
-    /// Set by whoever ends the session, and so calls `on_close`.
-    ended: AtomicBool,
+    /// `COMING`, `OPEN` or `ENDED`; only ever grows. Whoever writes the last ends the session.
+    life: AtomicU8,
     /// Where it is in the table of all sessions.
     seat: AtomicU32,
     rooms: Mutex<Joined>,
@@ -80,7 +83,7 @@ impl Session {
             peer,
             transport: AtomicU8::new(transport.code()),
             outbox,
-            ended: AtomicBool::new(false),
+            life: AtomicU8::new(COMING),
             seat: AtomicU32::new(0),
             rooms: Mutex::default(),
             data: Mutex::default(),
@@ -139,7 +142,7 @@ impl Session {
 
     /// Whether the session has ended: `on_close` is running or has run.
     pub fn has_ended(&self) -> bool {
-        self.0.ended.load(Ordering::SeqCst)
+        self.0.life.load(Ordering::SeqCst) == ENDED
     }
 
     /// Keeps a value with the session, one for each type; gives the one it replaces.
@@ -304,9 +307,17 @@ impl Session {
         self.0.hub.tables().remove(self.0.seat.load(Ordering::Acquire));
     }
 
-    /// Whoever gets `true` ends the session; everybody else finds it done.
-    pub(crate) fn begin_end(&self) -> bool {
-        !self.0.ended.swap(true, Ordering::SeqCst)
+    /// From here on one `on_open` and one `on_close` are certain. `false`: it was ended before.
+    pub(crate) fn begin(&self) -> bool {
+        let life = &self.0.life;
+        life.compare_exchange(COMING, OPEN, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// Whoever gets an answer ends the session, everybody else finds it done. The answer is whether it had begun.
+    pub(crate) fn begin_end(&self) -> Option<bool> {
+        let life = self.0.life.swap(ENDED, Ordering::SeqCst);
+        (life != ENDED).then_some(life == OPEN)
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {

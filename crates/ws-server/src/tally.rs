@@ -1,8 +1,7 @@
 //! How the sessions ended that a stop had to end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::registry::Outcome;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Counts by outcome; they move from the wish to stop on.
 #[derive(Debug, Default)]

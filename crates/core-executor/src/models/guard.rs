@@ -5,7 +5,6 @@ use crate::connection::{ConnectionCounts, SharedListener};
 use crate::drain::Drain;
 use crate::running_server::Shared;
 use crate::spawner::cut_by;
-use crate::sync::CancellationToken;
 use crate::{Arrival, BoundListener, Cause, CloseReason, ConnectionGuard, ConnectionId, ConnectionMetrics};
 use crate::{Listener, Notice, RunningServer};
 use loom::future::block_on;
@@ -73,7 +72,7 @@ fn server() -> (RunningServer, Arc<Shared>) {
 }
 
 /// A connection that is idle until the drain, tracked and cut as real ones are.
-fn connection(shared: &Arc<Shared>, words: &Words, executor: &CancellationToken) -> JoinHandle<()> {
+fn connection(shared: &Arc<Shared>, words: &Words, executor: &Arc<Drain>) -> JoinHandle<()> {
     let (guard, serving) = (words.guard(), shared.clone());
     let requesting = shared.requesting.token();
     let idle = async move {
@@ -110,7 +109,7 @@ fn nobody_sleeps_through_the_drain() {
 #[test]
 fn a_drain_that_was_waited_for_has_heard_every_last_word() {
     in_orders_with(4, || {
-        let (words, executor) = (Words::default(), CancellationToken::new());
+        let (words, executor) = (Words::default(), Arc::new(Drain::default()));
         let (server, shared) = server();
         let thread = connection(&shared, &words, &executor);
         block_on(server.requests_answered());
@@ -123,7 +122,7 @@ fn a_drain_that_was_waited_for_has_heard_every_last_word() {
 #[test]
 fn who_hears_of_a_server_that_was_dropped_knows_that_it_is_a_cut() {
     in_every_order(|| {
-        let (words, executor) = (Words::default(), CancellationToken::new());
+        let (words, executor) = (Words::default(), Arc::new(Drain::default()));
         let (server, shared) = server();
         let thread = connection(&shared, &words, &executor);
         drop(server);
@@ -136,10 +135,10 @@ fn who_hears_of_a_server_that_was_dropped_knows_that_it_is_a_cut() {
 #[test]
 fn one_last_word_when_the_executor_ends_under_a_drain() {
     in_orders_with(3, || {
-        let (words, executor) = (Words::default(), CancellationToken::new());
+        let (words, executor) = (Words::default(), Arc::new(Drain::default()));
         let (server, shared) = server();
         let thread = connection(&shared, &words, &executor);
-        let cutting = spawn(move || executor.cancel());
+        let cutting = spawn(move || executor.begin());
         server.begin_drain();
         block_on(shared.connections.wait());
         let said = words.all();

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::Waker;
 
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 use tokio::net::tcp::OwnedWriteHalf;
 use tungstenite::protocol::frame::coding::Data;
 

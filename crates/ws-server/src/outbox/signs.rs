@@ -1,6 +1,6 @@
 //! What an outbox shows to those who do not hold its lock.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 /// The lowest bits: the version of the wish to close.
 const VERSION: u32 = 0xff;

@@ -1,11 +1,11 @@
 //! The sleep of a transport's task, and who is to be woken.
 
-use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use super::Outbox;
 use super::policy::Interest;
 use super::state::{Sleeper, State};
+use crate::sync::Ordering;
 
 impl Outbox {
     /// The task is awake: who sends need not wake it.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 
 use super::line::Line;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
@@ -14,6 +13,7 @@ use crate::close::CloseRequest;
 use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
 use crate::encoded::Encoded;
+use crate::sync::Notify;
 use crate::writer::{Progress, SLICES, Writer};
 
 #[derive(Debug, Default)]
