@@ -64,7 +64,8 @@ pub use core_executor::{
     Accepted, BudgetConfig, Cause, ClientGone, CloseReason, Closed, ConnectionFacts, ConnectionId,
     ConnectionInfo, ConnectionStateListener, Env, EnvError, ExecutorConfig, ExecutorError, ExecutorMetrics,
     InheritError, InheritedSockets, Notice, RuntimeExecutor, ShutdownHandle, ShutdownSignal, Spawner,
-    StopCause, StopReport, TaskError, TaskHandle, TaskOptions, TrustedProxies, listen_for_signals,
+    StopCause, StopReport, TaskError, TaskHandle, TaskOptions, TrustedProxies, Unfinished,
+    listen_for_signals,
 };
 pub use core_executor::{ClientAuth, TlsConfig, TlsError, TlsFacts, TlsReloader, TlsVersion};
 pub use http_app::{

@@ -1,6 +1,6 @@
 //! What the end came to.
 
-use core_executor::{StopCause, StopReport};
+use core_executor::{StopCause, StopReport, Unfinished};
 use http_app::{HookOutcome, HookReport};
 use std::fmt;
 use std::process::{ExitCode, Termination};
@@ -85,6 +85,7 @@ impl fmt::Display for ShutdownReport {
             cut_tasks,
             stuck_workers,
             stuck_blocking,
+            unfinished,
             ..
         } = &self.executor;
         write!(
@@ -102,6 +103,10 @@ impl fmt::Display for ShutdownReport {
             self.requests_cut,
             self.polls_answered,
             if self.forced { "; forced" } else { "" },
-        )
+        )?;
+        for Unfinished { what, count, .. } in unfinished.iter() {
+            write!(out, "; not finished: {what} ({count})")?;
+        }
+        Ok(())
     }
 }

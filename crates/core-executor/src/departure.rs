@@ -45,6 +45,11 @@ impl ClientGone {
         self.departure.has_left.load(Ordering::Acquire)
     }
 
+    /// Whether the server has cut the request at the deadline of its end: its client was there, and was not answered.
+    pub fn is_cut(&self) -> bool {
+        self.departure.is_cut.load(Ordering::Acquire)
+    }
+
     /// Waits until the client has left; at once when it has. Cancel safe.
     pub async fn gone(&self) {
         // Made before the look at the flag: it hears what comes between the look and the wait.
@@ -76,10 +81,16 @@ impl fmt::Debug for ClientGone {
 #[derive(Debug, Default)]
 pub(crate) struct Departure {
     has_left: AtomicBool,
+    is_cut: AtomicBool,
     told: Notify,
 }
 
 impl Departure {
+    /// The server gives the client up.
+    pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+    }
+
     /// Tells everybody who waits. Again has no effect.
     pub(crate) fn tell(&self) {
         if !self.has_left.swap(true, Ordering::AcqRel) {

@@ -1,10 +1,15 @@
 //! The executor: owns the threads, the tracker and the shutdown pair.
 
 use crate::StopCause;
+use crate::Unfinished;
+use crate::activity::Activity;
 use crate::blocking::BlockingLane;
 use crate::shutdown::{self, Courier};
 use crate::spawner::{Lanes, SpawnerShared};
 use crate::tracker::Tracker;
+use crate::unfinished::UnfinishedNames;
+use crate::watchdog::{name_stuck, watch};
+use crate::work_label::Labels;
 use crate::worker::Worker;
 use crate::{BudgetConfig, ConnectionBudget};
 use crate::{Env, EnvError, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal, Spawner};
@@ -81,7 +86,7 @@ impl ExecutorConfig {
 }
 
 /// What the end of an executor came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StopReport {
     /// Tasks that were still waiting or running at the deadline and were cut, one that blocks its worker included.
@@ -91,12 +96,16 @@ pub struct StopReport {
     /// Blocking closures that were still running. They cannot be interrupted, are left behind, and do not count as
     /// cut; one that had not begun never runs and does.
     pub stuck_blocking: usize,
+    /// What was cut or did not come back, by name, where it has one: requests, and what holds up the stuck workers.
+    pub unfinished: Arc<[Unfinished]>,
+    /// Times in its life that a worker was held up for half a second by one turn of a task.
+    pub stalls: u64,
 }
 
 impl StopReport {
     /// Whether everything ended by itself.
     pub fn is_clean(&self) -> bool {
-        *self == Self::default()
+        self.cut_tasks == 0 && self.stuck_workers == 0 && self.stuck_blocking == 0
     }
 }
 
@@ -126,20 +135,28 @@ impl RuntimeExecutor {
         let blocking_threads = config.blocking_threads.max(1);
         let pair = shutdown::pair();
         let alive = Arc::new(EndOfThreads(pair.0.clone()));
-        let start = |name, place| Worker::start(name, place, blocking_threads, alive.clone());
+        let start =
+            |name, place, activity| Worker::start(name, place, blocking_threads, activity, alive.clone());
         let worker_count = config.worker_count()?;
-        let control = start("rt-control".to_owned(), None)?;
-        let workers = (0..worker_count)
-            .map(|index| start(format!("rt-worker-{index}"), Some((id, index))))
-            .collect::<Result<Vec<_>, _>>()?;
+        let control = start("rt-control".to_owned(), None, None)?;
+        let activities: Box<[_]> = (0..worker_count).map(|_| Arc::new(Activity::new(id))).collect();
+        let workers = activities.iter().enumerate().map(|(index, activity)| {
+            start(
+                format!("rt-worker-{index}"),
+                Some((id, index)),
+                Some(activity.clone()),
+            )
+        });
+        let workers = workers.collect::<Result<Vec<_>, _>>()?;
         let lanes = Lanes::Own {
             id,
             workers: workers.iter().map(|worker| worker.handle.clone()).collect(),
             control: control.handle.clone(),
             next: AtomicUsize::new(0),
         };
-        let (spawner, courier) = make_spawner(lanes, &config, pair);
+        let (spawner, courier) = make_spawner(lanes, activities, &config, pair);
         control.handle.spawn(courier.run());
+        control.handle.spawn(watch(Arc::downgrade(&spawner.shared)));
         Ok(Self {
             spawner,
             config,
@@ -180,7 +197,7 @@ impl RuntimeExecutor {
         let lanes = Lanes::Foreign {
             handle: handle.clone(),
         };
-        let (spawner, courier) = make_spawner(lanes, &config, shutdown::pair());
+        let (spawner, courier) = make_spawner(lanes, Box::default(), &config, shutdown::pair());
         let told = EndOfThreads(spawner.shutdown_handle());
         handle.spawn(attend_foreign(spawner.clone(), courier, told));
         Ok(Self {
@@ -242,10 +259,13 @@ impl RuntimeExecutor {
         let left = until.max(Instant::now() + LEAVING);
         self.end_tasks(left).await;
         let stuck_blocking = shared.blocking.running();
+        name_stuck(&shared, |index| !self.workers[index].has_exited());
         let report = StopReport {
             cut_tasks: unfinished.saturating_sub(stuck_blocking),
             stuck_workers: self.workers.iter().filter(|worker| !worker.has_exited()).count(),
             stuck_blocking,
+            unfinished: shared.unfinished.all(),
+            stalls: shared.metrics.stalls(),
         };
         drop(self);
         shared.shutdown.mark_ended();
@@ -298,11 +318,20 @@ impl std::fmt::Debug for RuntimeExecutor {
 
 fn make_spawner(
     lanes: Lanes,
+    workers: Box<[Arc<Activity>]>,
     config: &ExecutorConfig,
     (shutdown, signal, courier): (ShutdownHandle, ShutdownSignal, Courier),
 ) -> (Spawner, Courier) {
+    let owner = match &lanes {
+        Lanes::Own { id, .. } => *id,
+        // No worker is its own.
+        Lanes::Foreign { .. } => 0,
+    };
     let shared = SpawnerShared {
         lanes,
+        workers,
+        labels: Labels::new(owner),
+        unfinished: UnfinishedNames::default(),
         tracker: Tracker::new(config.max_tasks),
         blocking: BlockingLane::new(config.blocking_threads.max(1), config.blocking_queue),
         budget: ConnectionBudget::new(config.connections.clone()),

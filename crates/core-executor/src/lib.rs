@@ -44,6 +44,8 @@ pub use executor::{ExecutorConfig, RuntimeExecutor, StopReport};
 pub use metrics::ExecutorMetrics;
 pub use spawner::Spawner;
 pub use task::{TaskError, TaskHandle, TaskOptions};
+pub use unfinished::Unfinished;
+pub use work_label::WorkLabel;
 
 mod shutdown;
 mod signals;
@@ -53,6 +55,7 @@ pub use signals::listen_for_signals;
 pub use supervisor::Supervisor;
 
 mod accept;
+mod activity;
 mod admitted;
 mod connection;
 mod connection_budget;
@@ -83,6 +86,9 @@ mod stream_cell;
 mod tracked_service;
 mod traffic;
 mod trusted_proxies;
+mod unfinished;
+mod watchdog;
+mod work_label;
 pub use admitted::Admitted;
 pub use connection::{Accepted, Cause, CloseReason, Closed, ConnectionId, ConnectionStateListener, Notice};
 pub use connection_budget::{BudgetConfig, ConnectionBudget, ConnectionPermit, LimitReached};

@@ -12,6 +12,7 @@ pub struct ExecutorMetrics {
     rejected: IntCounter,
     timed_out: IntCounter,
     panicked: IntCounter,
+    stalls: IntCounter,
 }
 
 impl ExecutorMetrics {
@@ -26,10 +27,14 @@ impl ExecutorMetrics {
                 "Tasks ended at their time limit",
             ),
             panicked: counter("executor_tasks_panicked_total", "Tasks that panicked"),
+            stalls: counter(
+                "executor_worker_stalls_total",
+                "Times a worker was held up for half a second by one turn of a task",
+            ),
         }
     }
 
-    /// Adds all of them to a registry, as `executor_tasks_…`.
+    /// Adds all of them to a registry, as `executor_tasks_…` and `executor_worker_stalls_total`.
     ///
     /// # Errors
     /// When a metric of the same name is in the registry already.
@@ -41,13 +46,15 @@ impl ExecutorMetrics {
             rejected,
             timed_out,
             panicked,
+            stalls,
         } = self.clone();
         registry.register(Box::new(submitted))?;
         registry.register(Box::new(pending))?;
         registry.register(Box::new(active))?;
         registry.register(Box::new(rejected))?;
         registry.register(Box::new(timed_out))?;
-        registry.register(Box::new(panicked))
+        registry.register(Box::new(panicked))?;
+        registry.register(Box::new(stalls))
     }
 
     /// Tasks given to the executor so far, refused ones not counted.
@@ -78,6 +85,16 @@ impl ExecutorMetrics {
     /// Tasks that panicked so far.
     pub fn panicked(&self) -> u64 {
         self.panicked.get()
+    }
+
+    /// Times a worker was held up for half a second by one turn of a task: it blocked its thread without saying so. Each
+    /// was named in the log.
+    pub fn stalls(&self) -> u64 {
+        self.stalls.get()
+    }
+
+    pub(crate) fn count_stall(&self) {
+        self.stalls.inc();
     }
 
     pub(crate) fn count_rejected(&self) {

@@ -27,6 +27,7 @@ impl Outcome {
         if traffic.owes_nothing() {
             Self::NothingOwed
         } else {
+            traffic.cut();
             Self::Cut
         }
     }
@@ -46,9 +47,6 @@ impl Outcome {
 
     /// Says the last word, when nothing happens on the connection any more: letting go of it may have written answers.
     pub(crate) fn tell(self, guard: ConnectionGuard, traffic: &Traffic, draining: bool) {
-        if !guard.is_heard() {
-            return;
-        }
         match self {
             Self::NothingOwed => guard.closed(CloseReason::ServerStop),
             Self::Ended(reason) => guard.closed(reason),

@@ -104,7 +104,9 @@ impl Server {
             }
             outcome => outcome,
         };
-        outcome.tell(guard, &traffic, self.shared.drain.has_begun());
+        if guard.is_heard() {
+            outcome.tell(guard, &traffic, self.shared.drain.has_begun());
+        }
     }
 
     /// Serves a connection that begins as HTTP/1; one that turns out to be HTTP/2 comes back untouched.

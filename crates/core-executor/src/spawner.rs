@@ -1,14 +1,17 @@
 //! The one way to start a task: tracked, counted, bounded.
 
+use crate::activity::{Activity, Observed};
 use crate::blocking::BlockingLane;
 use crate::drain::Drain;
 use crate::metrics::TaskLease;
 use crate::slots::{Slot, Slots};
 use crate::sync::TaskTrackerToken;
 use crate::tracker::{Admitted, Tracker};
+use crate::unfinished::UnfinishedNames;
+use crate::work_label::{Labels, SERVICE};
 use crate::worker::current_index;
 use crate::{ConnectionBudget, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
-use crate::{TaskError, TaskHandle, TaskOptions};
+use crate::{TaskError, TaskHandle, TaskOptions, WorkLabel};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -34,6 +37,11 @@ pub(crate) enum Lanes {
 pub(crate) struct SpawnerShared {
     pub(crate) lanes: Lanes,
     pub(crate) tracker: Tracker,
+    /// What each worker of ours runs at the moment.
+    pub(crate) workers: Box<[Arc<Activity>]>,
+    pub(crate) labels: Labels,
+    /// What was cut, by name.
+    pub(crate) unfinished: UnfinishedNames,
     pub(crate) blocking: BlockingLane,
     /// Places of the connections of all servers.
     pub(crate) budget: ConnectionBudget,
@@ -94,7 +102,8 @@ impl Spawner {
             return self.run_blocking(options, move || handle.block_on(limited));
         }
         let (lease, _coming) = self.admit()?;
-        let future = self.observed(options, lease, future);
+        let label = self.shared.labels.of_name(options.name);
+        let future = Observed::new(label, self.observed(options, lease, future));
         let future = self
             .shared
             .tracker
@@ -157,6 +166,21 @@ impl Spawner {
         match self.only_worker() {
             Some(worker) => self.spawn_on(worker, self.cut_of_workers(), future),
             None => self.spawn_control(future),
+        }
+    }
+
+    /// A label for what a server's tasks do, with which they can be named when they block their worker. `describe` makes
+    /// the name of what was [noted](WorkLabel::note), on the control thread: it should be quick.
+    pub fn work_label(&self, describe: impl Fn(&[u8]) -> String + Send + Sync + 'static) -> WorkLabel {
+        self.shared.labels.described(Arc::new(describe))
+    }
+
+    /// Counts something that is cut at the end, by a name that no client chose: [`StopReport`](crate::StopReport) has
+    /// it, and the log the first of each name.
+    pub fn note_unfinished(&self, what: String) {
+        let unfinished = &self.shared.unfinished;
+        if unfinished.count(what.clone()) {
+            tracing::warn!(%what, "cut before its end");
         }
     }
 
@@ -234,6 +258,7 @@ impl Spawner {
                 panicked(&metrics, "service");
             }
         });
+        let future = Observed::new(SERVICE, future);
         // Not one call for both: a task that nothing cuts would pay for the room that cutting takes.
         match cut {
             None => handle.spawn(self.shared.tracker.services.track_future(future)),

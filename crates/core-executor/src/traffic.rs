@@ -148,6 +148,11 @@ impl Traffic {
         ClientGone::new(self.departure.clone())
     }
 
+    /// The server gives the peer up, which is owed an answer.
+    pub(crate) fn cut(&self) {
+        self.departure.cut();
+    }
+
     /// The peer sends no more. Hyper takes that for an ordinary end where the answer to half a request is written.
     pub(crate) fn ended(&self) {
         if !self.owes_nothing() {

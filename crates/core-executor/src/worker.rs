@@ -1,6 +1,7 @@
 //! A thread with a current-thread runtime, ended by a token and never joined by force.
 
 use crate::ExecutorError;
+use crate::activity::Activity;
 use crate::executor::EndOfThreads;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -29,11 +30,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread. `place` is the executor and the index, `None` for the control thread.
+    /// Starts the thread. `place` is the executor and the index, `activity` where it says what it runs; `None` for the
+    /// control thread.
     pub(crate) fn start(
         name: String,
         place: Option<(u64, usize)>,
         blocking_threads: usize,
+        activity: Option<Arc<Activity>>,
         alive: Arc<EndOfThreads>,
     ) -> Result<Self, ExecutorError> {
         let failed = |source| ExecutorError::Thread {
@@ -56,6 +59,9 @@ impl Worker {
             let _alive = alive;
             let _exited = exited.drop_guard();
             PLACE.set(place);
+            if let Some(activity) = activity {
+                activity.adopt();
+            }
             runtime.block_on(stop.cancelled());
             // A blocking closure may never return; waiting for it here would hold the end up.
             runtime.shutdown_background();

@@ -88,6 +88,7 @@ fn poll_answer(
     begun: &Begun,
     cx: &mut Context<'_>,
 ) -> Poll<Response> {
+    begun.ticket.say();
     match catch_unwind(AssertUnwindSafe(|| answer.poll(cx))) {
         Ok(polled) => polled.map(|Ok(response)| response),
         Err(panic) => {

@@ -1,8 +1,9 @@
 //! Handlers that run on tasks of their own, so that they outlive their client's connection.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ impl Detached {
         }
     }
 
+    pub(crate) fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
     /// Cuts them when dropped.
     pub(crate) fn guard(&self) -> DropGuard {
         self.cut.clone().drop_guard()
@@ -69,8 +74,14 @@ impl Detached {
                 let _place = place;
                 tokio::select! {
                     biased;
-                    () = cut.cancelled() => None,
-                    response = caught(handler, &metrics) => Some(response),
+                    () = cut.cancelled() => {
+                        // One with a client is named with the request.
+                        if ticket.client().is_gone() {
+                            ticket.note_unfinished();
+                        }
+                        None
+                    }
+                    response = told(caught(handler, &metrics), &ticket) => Some(response),
                     () = unwanted(&ticket, &metrics) => None,
                 }
             })
@@ -94,6 +105,16 @@ impl Detached {
         }
         self.lost.get().copied().unwrap_or_default()
     }
+}
+
+/// The handler, whose turns are told.
+async fn told<T>(handler: impl Future<Output = T>, ticket: &Ticket) -> T {
+    let mut handler = pin!(handler);
+    poll_fn(|cx| {
+        ticket.say();
+        handler.as_mut().poll(cx)
+    })
+    .await
 }
 
 async fn caught<F>(handler: F, metrics: &HttpMetrics) -> Response

@@ -54,6 +54,7 @@ pub use config::{AppConfig, MetricsConfig, Waf, WafMode};
 mod error;
 pub use error::AppError;
 
+mod route_names;
 mod running;
 pub use running::{BoundApp, RunningApp};
 mod run;

@@ -31,7 +31,7 @@ impl AppReport {
             executor,
         } = self;
         *cut == 0
-            && executor.is_none_or(|executor| executor.is_clean())
+            && executor.as_ref().is_none_or(StopReport::is_clean)
             && hooks.iter().all(|hook| hook.outcome == HookOutcome::Completed)
     }
 }

@@ -104,6 +104,7 @@ impl BoundApp {
             readiness,
             wanted,
             in_budget,
+            names,
         } = parts;
         if let Some(readiness) = readiness {
             readiness.hears(spawner.shutdown_signal());
@@ -115,6 +116,11 @@ impl BoundApp {
             wanted,
             metrics: metrics.clone(),
             detached: detached.clone(),
+            label: spawner.work_label({
+                let names = names.clone();
+                move |line| names.name(line)
+            }),
+            names,
         };
         let options = ServeOptions::new(name)
             .limits(config.limits)

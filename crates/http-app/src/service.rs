@@ -9,8 +9,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::{BoxError, Router};
 use bytes::Bytes;
-use core_executor::{ClientGone, ConnectionInfo};
-use http::{Extensions, HeaderValue, Request, StatusCode, header};
+use core_executor::{ClientGone, ConnectionInfo, WorkLabel};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
@@ -20,6 +20,7 @@ use crate::config::Waf;
 use crate::detached::Detached;
 use crate::limits::{capped, declares_more_than, target_len};
 use crate::metrics::{HttpMetrics, Limit};
+use crate::route_names::RouteNames;
 use crate::ticket::Ticket;
 use crate::visit::{Visit, Wanted};
 
@@ -31,6 +32,9 @@ pub(crate) struct Rules {
     pub(crate) wanted: Wanted,
     pub(crate) metrics: HttpMetrics,
     pub(crate) detached: Detached,
+    /// Says what a worker is at.
+    pub(crate) label: WorkLabel,
+    pub(crate) names: Arc<RouteNames>,
 }
 
 /// The whole application as one service; core-executor clones it for every connection.
@@ -84,12 +88,16 @@ impl AppService {
     }
 
     /// The notes of a request, and where further layers find them.
-    fn ticket(&mut self, extensions: &mut Extensions) -> Arc<Ticket> {
-        let Some(info) = extensions.get_mut::<ConnectionInfo>() else {
-            return Arc::new(Ticket::new(Arc::clone(&self.rules), ClientGone::never()));
+    fn ticket<B>(&mut self, request: &mut Request<B>) -> Arc<Ticket> {
+        let Some(info) = request.extensions().get::<ConnectionInfo>() else {
+            let line = line_of(Vec::new(), request);
+            return Arc::new(Ticket::new(Arc::clone(&self.rules), ClientGone::never(), line));
         };
-        let ticket = Ticket::renewed(&mut self.ticket, &self.rules, &info.client_gone);
-        info.leave_notes(ticket.clone());
+        let line = |before| line_of(before, request);
+        let ticket = Ticket::renewed(&mut self.ticket, &self.rules, &info.client_gone, line);
+        if let Some(info) = request.extensions_mut().get_mut::<ConnectionInfo>() {
+            info.leave_notes(ticket.clone());
+        }
         ticket
     }
 
@@ -123,7 +131,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Answering {
-        let mut begun = Begun::now(self.ticket(request.extensions_mut()));
+        let mut begun = Begun::now(self.ticket(&mut request));
         begun.visit = Visit::begin(self.rules.wanted, begun.ticket.arrived(), &mut request);
         match self.refusal(&request) {
             Some(response) => Answering::known(response, begun),
@@ -131,6 +139,19 @@ where
         }
     }
 }
+
+/// Method and path of a request, from which its route can be told, in the memory of another such line.
+fn line_of<B>(mut line: Vec<u8>, request: &Request<B>) -> Vec<u8> {
+    let path = request.uri().path().as_bytes();
+    line.clear();
+    line.extend_from_slice(request.method().as_str().as_bytes());
+    line.push(b' ');
+    line.extend_from_slice(&path[..path.len().min(LONGEST_LINE)]);
+    line
+}
+
+/// Bytes that are kept of a path in order to tell its route.
+const LONGEST_LINE: usize = 240;
 
 /// A request under way: counted as in flight until it is answered, and as abandoned when it never is.
 pub(crate) struct Begun {
@@ -172,8 +193,11 @@ impl Drop for Begun {
             return;
         }
         self.metrics().abandoned();
-        if self.ticket.client().is_gone() {
+        let client = self.ticket.client();
+        if client.is_gone() {
             self.metrics().client_gone(self.ticket.policy());
+        } else if client.is_cut() {
+            self.ticket.note_unfinished();
         }
     }
 }

@@ -23,11 +23,13 @@ pub(crate) struct Ticket {
     policy: Mutex<OnDisconnect>,
     /// The handler runs on a task of its own already.
     is_detached: AtomicBool,
+    /// Method and path.
+    line: Vec<u8>,
 }
 
 impl Ticket {
     /// For a request that arrives now.
-    pub(crate) fn new(rules: Arc<Rules>, client: ClientGone) -> Self {
+    pub(crate) fn new(rules: Arc<Rules>, client: ClientGone, line: Vec<u8>) -> Self {
         Self {
             arrived: Instant::now(),
             client,
@@ -36,6 +38,7 @@ impl Ticket {
             body_too_large: AtomicBool::new(false),
             policy: Mutex::default(),
             is_detached: AtomicBool::new(false),
+            line,
         }
     }
 
@@ -45,21 +48,39 @@ impl Ticket {
         before: &mut Option<Arc<Self>>,
         rules: &Arc<Rules>,
         client: &ClientGone,
+        line: impl FnOnce(Vec<u8>) -> Vec<u8>,
     ) -> Arc<Self> {
         match before.as_mut().and_then(Arc::get_mut) {
-            Some(ticket) if ticket.client == *client => ticket.renew(),
-            _ => *before = None,
+            Some(ticket) if ticket.client == *client => ticket.renew(line),
+            _ => {
+                *before = Some(Arc::new(Self::new(
+                    Arc::clone(rules),
+                    client.clone(),
+                    line(Vec::new()),
+                )))
+            }
         }
-        let new = || Arc::new(Self::new(Arc::clone(rules), client.clone()));
-        Arc::clone(before.get_or_insert_with(new))
+        before.clone().expect("it was made or renewed just now")
     }
 
-    fn renew(&mut self) {
+    fn renew(&mut self, line: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        self.line = line(std::mem::take(&mut self.line));
         self.arrived = Instant::now();
         *self.limit.get_mut() = nanos(self.rules.request_timeout);
         *self.body_too_large.get_mut() = false;
         *self.policy.get_mut().unwrap_or_else(PoisonError::into_inner) = OnDisconnect::default();
         *self.is_detached.get_mut() = false;
+    }
+
+    /// Tells the watchdog what the worker is at.
+    pub(crate) fn say(&self) {
+        self.rules.label.note(&self.line);
+    }
+
+    /// The request is cut at the end.
+    pub(crate) fn note_unfinished(&self) {
+        let name = self.rules.names.name(&self.line);
+        self.rules.detached.spawner().note_unfinished(name);
     }
 
     /// The notes of a request, for layers and extractors. None outside of an [`App`](crate::App).

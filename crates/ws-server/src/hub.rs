@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use core_executor::{RunningServer, Spawner};
+use core_executor::{RunningServer, Spawner, WorkLabel};
 
 use crate::clock::Clock;
 use crate::config::{WsConfig, or_unlimited};
@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::refusal::Refusal;
 use crate::resume::{ResumeConfig, Resumption, Table, websocket};
 use crate::rooms::Tables;
-use crate::session::Session;
+use crate::session::{Session, SessionId};
 use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::tally::Tally;
 
@@ -41,6 +41,8 @@ struct Inner {
     tally: Tally,
     /// Present when sessions may outlive their transport.
     resumable: OnceLock<Resumable>,
+    /// Says which session a worker is at; set when the server runs.
+    label: OnceLock<WorkLabel>,
 }
 
 /// What there is beside a hub whose sessions may outlive their transport.
@@ -54,6 +56,12 @@ struct Resumable {
 struct Running {
     handlers: Arc<Handlers>,
     spawner: Spawner,
+}
+
+/// The name of what [`Hub::say_session`] noted.
+fn name_of_session(id: &[u8]) -> String {
+    let id = id.try_into().map_or(0, u64::from_le_bytes);
+    format!("session {id}")
 }
 
 impl Hub {
@@ -73,6 +81,7 @@ impl Hub {
             listener: Mutex::default(),
             tally: Tally::default(),
             resumable: OnceLock::new(),
+            label: OnceLock::new(),
         }))
     }
 
@@ -195,6 +204,13 @@ impl Hub {
         &self.0.tally
     }
 
+    /// The calling task's turn is this session's.
+    pub(crate) fn say_session(&self, id: SessionId) {
+        if let Some(label) = self.0.label.get() {
+            label.note(&id.get().to_le_bytes());
+        }
+    }
+
     pub(crate) fn spawner(&self) -> Option<Spawner> {
         self.running().map(|running| running.spawner)
     }
@@ -212,6 +228,7 @@ impl Hub {
         if let Some(carriers) = self.carriers() {
             carriers.run(websocket::handlers(), spawner.clone());
         }
+        self.0.label.get_or_init(|| spawner.work_label(name_of_session));
         let running = Running {
             handlers: Arc::new(handlers),
             spawner,

@@ -142,6 +142,8 @@ impl Connection {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         let _batch = Batch::begin();
+        let session = self.attachment.session();
+        session.hub().say_session(session.id());
         if let Some(Link::Other(_)) = self.link {
             // Only this task writes: what its own handlers send need not wake it.
             self.outbox().awake();

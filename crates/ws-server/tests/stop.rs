@@ -210,8 +210,15 @@ fn blocked_workers_do_not_hold_the_stop_past_its_deadline() {
         "on_close was called although the tasks did not answer"
     );
     assert_eq!(hub.sessions(), 0);
+    let ended = block_on(executor.stop_and_wait(Duration::ZERO));
     release.store(true, Ordering::SeqCst);
-    block_on(executor.stop_and_wait(Duration::from_secs(5)));
+    assert_eq!(ended.stuck_workers, 2);
+    let mut held_by: Vec<_> = ended.unfinished.iter().map(|one| &*one.what).collect();
+    held_by.dedup();
+    assert!(
+        held_by.len() == 2 && held_by.iter().all(|what| what.starts_with("session ")),
+        "{held_by:?}"
+    );
 }
 
 #[test]

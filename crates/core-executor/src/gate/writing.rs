@@ -30,12 +30,13 @@ impl Gate {
         let outcome = match bufs {
             [buf] => self.stream().poll_write(cx, buf),
             bufs if count <= SMALL => {
-                let (mut together, mut end) = ([0; SMALL], 0);
-                for buf in bufs {
-                    together[end..end + buf.len()].copy_from_slice(buf);
-                    end += buf.len();
-                }
-                self.stream().poll_write(cx, &together[..end])
+                // Nothing is kept there, so its memory is free.
+                let mut together = std::mem::take(self.outbox.bytes());
+                bufs.iter().for_each(|buf| together.extend_from_slice(buf));
+                let outcome = self.stream().poll_write(cx, &together);
+                together.clear();
+                *self.outbox.bytes() = together;
+                outcome
             }
             bufs => self.stream().poll_write_vectored(cx, bufs),
         };

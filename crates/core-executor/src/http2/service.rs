@@ -180,8 +180,10 @@ impl Drop for Fate {
             false => &self.fates.abandoned,
         };
         fate.fetch_add(1, Ordering::Relaxed);
-        if !self.is_over && !self.fates.is_ended_by_us.load(Ordering::Relaxed) {
-            self.departure.tell();
+        match self.fates.is_ended_by_us.load(Ordering::Relaxed) {
+            _ if self.is_over => {}
+            true => self.departure.cut(),
+            false => self.departure.tell(),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::hooks::Hook;
 use crate::metrics::HttpMetrics;
 use crate::openapi::{self, Described, OpenApi};
 use crate::probes::{self, Readiness};
+use crate::route_names::RouteNames;
 use crate::static_files::StaticFiles;
 use crate::stop::StopHandle;
 use crate::visit::Wanted;
@@ -58,6 +59,7 @@ where
         let routes = router
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(state);
+        let names = Arc::new(RouteNames::of(&routes));
         let readiness = probes.map(|mut readiness| {
             readiness.also_hears(stop.clone());
             readiness
@@ -83,6 +85,7 @@ where
                 readiness,
                 wanted,
                 in_budget,
+                names,
             },
         ))
     }
@@ -100,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) readiness: Option<Readiness>,
     pub(crate) wanted: Wanted,
     pub(crate) in_budget: bool,
+    pub(crate) names: Arc<RouteNames>,
 }
 
 /// What the application answers by itself where no route of its own does.

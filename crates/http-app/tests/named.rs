@@ -1,0 +1,180 @@
+//! What holds a worker up, and what the end cuts, is named by its route: in the log, in a metric and in the report. A
+//! binary of its own, because a log belongs to a process.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::future::pending;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use axum::routing::{get, post};
+use common::{Client, Server, block_on, config, eventually};
+use core_executor::{StopReport, TaskOptions};
+use http_app::{App, AppConfig, OnDisconnect};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Everything that was logged by this process.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn get() -> &'static Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Self::default();
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(log.clone())
+                .init();
+            log
+        })
+    }
+
+    fn has(&self, parts: &[&str]) -> bool {
+        let bytes = self.0.lock().unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines()
+            .any(|line| parts.iter().all(|part| line.contains(part)))
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn ends_at_once() -> AppConfig {
+    AppConfig {
+        drain_deadline: Duration::from_millis(50),
+        request_timeout: Duration::ZERO,
+        ..config()
+    }
+}
+
+fn end(server: Server) -> StopReport {
+    let Server { app, executor } = server;
+    block_on(async {
+        app.close().await;
+        executor.stop_and_wait(Duration::ZERO).await
+    })
+}
+
+fn counts(report: &StopReport) -> Vec<(&str, u64)> {
+    let all = report.unfinished.iter();
+    all.map(|one| (&*one.what, one.count)).collect()
+}
+
+#[test]
+fn handlers_that_are_cut_at_the_deadline_are_named_by_route() {
+    static WITHOUT_CLIENT: AtomicUsize = AtomicUsize::new(0);
+    let log = Log::get();
+    let alone = || async {
+        WITHOUT_CLIENT.fetch_add(1, Ordering::SeqCst);
+        pending::<()>().await;
+    };
+    let server = Server::start(
+        App::new(ends_at_once())
+            .route("/cut/{id}", get(pending::<()>))
+            .route("/cut/{id}", post(pending::<()>))
+            .route("/alone/{id}", get(alone).layer(OnDisconnect::Ignore))
+            .route("/answered/{id}", get(|| async {})),
+    );
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    assert_eq!(clients[0].get("/answered/1").status(), 200);
+    for (client, request) in clients
+        .iter_mut()
+        .zip(["GET /cut/secret", "GET /cut/other", "POST /cut/third"])
+    {
+        client.send(format!("{request} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    }
+    let mut leaving = clients.pop().unwrap();
+    leaving.send("GET /alone/fourth HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("the handler", || WITHOUT_CLIENT.load(Ordering::SeqCst) == 1);
+    drop(leaving);
+    eventually("all are there", || {
+        server.app.metrics().handlers_without_client() == 1 && server.app.metrics().in_flight() == 3
+    });
+    let report = end(server);
+    assert_eq!(
+        counts(&report),
+        [
+            ("GET /alone/{id}", 1),
+            ("GET /cut/{id}", 2),
+            ("POST /cut/{id}", 1)
+        ]
+    );
+    for what in ["GET /alone/{id}", "GET /cut/{id}", "POST /cut/{id}"] {
+        assert!(log.has(&["WARN", what]), "{what}");
+    }
+    for chosen in ["secret", "other", "third", "fourth"] {
+        assert!(!log.has(&[chosen]), "{chosen} was logged");
+    }
+}
+
+#[test]
+fn a_handler_that_blocks_its_worker_is_named_while_it_does() {
+    static IS_FREE: AtomicBool = AtomicBool::new(false);
+    let log = Log::get();
+    let block = || async {
+        while !IS_FREE.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        "free"
+    };
+    let server = Server::start(App::new(config()).route("/block/{id}", get(block)));
+    let mut client = server.client();
+    client.send("GET /block/hidden HTTP/1.1\r\nHost: test\r\n\r\n");
+    let named = || log.has(&["WARN", "running=GET /block/{id}", "held up"]);
+    eventually("named while it blocks", named);
+    let metrics = server.executor.metrics();
+    assert_eq!(metrics.stalls(), 1, "once for each stall");
+    IS_FREE.store(true, Ordering::SeqCst);
+    assert_eq!(client.reply().text(), "free");
+    assert!(!log.has(&["hidden"]));
+    let report = end(server);
+    assert_eq!(
+        (report.stalls, report.unfinished.len(), report.is_clean()),
+        (1, 0, true)
+    );
+}
+
+#[test]
+fn what_holds_a_worker_up_at_the_end_is_named_in_the_report() {
+    static IS_FREE: AtomicBool = AtomicBool::new(false);
+    static IS_BLOCKING: AtomicBool = AtomicBool::new(false);
+    let server = Server::start(App::new(ends_at_once()));
+    let block = async {
+        IS_BLOCKING.store(true, Ordering::SeqCst);
+        while !IS_FREE.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let spawner = server.executor.spawner();
+    spawner
+        .spawn_with(TaskOptions::named("thumbnail"), block)
+        .unwrap();
+    eventually("it blocks", || IS_BLOCKING.load(Ordering::SeqCst));
+    let report = end(server);
+    IS_FREE.store(true, Ordering::SeqCst);
+    assert_eq!(
+        (report.stuck_workers, counts(&report)),
+        (1, vec![("task `thumbnail`", 1)])
+    );
+}
