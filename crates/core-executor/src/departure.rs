@@ -1,5 +1,6 @@
 //! Whether the client of a request has left, as the request's handler can know it.
 
+use crate::handed::Handed;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,10 @@ pub struct ClientGone {
 impl ClientGone {
     pub(crate) fn new(departure: Arc<Departure>) -> Self {
         Self { departure }
+    }
+
+    pub(crate) fn departure(&self) -> Arc<Departure> {
+        self.departure.clone()
     }
 
     /// A client that never leaves, for handlers that shall not hear of it.
@@ -83,6 +88,8 @@ pub(crate) struct Departure {
     has_left: AtomicBool,
     is_cut: AtomicBool,
     told: Notify,
+    /// What a handler left that said that its answer takes long.
+    pub(crate) long_wait: Handed<Box<[u8]>>,
 }
 
 impl Departure {

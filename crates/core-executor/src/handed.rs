@@ -26,9 +26,13 @@ impl<T> Handed<T> {
         self.is_there.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Acquire)
+    }
+
     /// Takes it away, when it is there.
     pub(crate) fn take(&self) -> Option<T> {
-        if !self.is_there.load(Ordering::Acquire) {
+        if !self.is_there() {
             return None;
         }
         self.is_there.store(false, Ordering::Relaxed);

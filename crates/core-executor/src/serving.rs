@@ -5,6 +5,7 @@ use crate::departure_watch::Attended;
 use crate::gate::{Gate, Rules};
 use crate::http2::Http2;
 use crate::outcome::Outcome;
+use crate::resting::Resting;
 use crate::running_server::Shared;
 use crate::serve_options::Carrying;
 use crate::tls::Secured;
@@ -18,8 +19,6 @@ use crate::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -27,8 +26,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use tower_service::Service;
-
-type Http1Connection<S> = http1::UpgradeableConnection<TokioIo<Gate>, TrackedService<S>>;
 
 /// What every connection of a server is served with.
 #[derive(Clone)]
@@ -122,8 +119,8 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let io = TokioIo::new(Gate::new(stream, traffic.clone(), self.rules.clone()));
-        let serving = pin!(self.http1().serve_connection(io, service).with_upgrades());
+        let gate = Gate::new(stream, traffic.clone(), self.rules.clone());
+        let serving = pin!(Resting::new(gate, service, traffic.clone(), self.rules.clone()));
         let outcome = self.drive(Attended::new(serving, traffic), traffic).await;
         match self.listener {
             Some(_) => outcome.settled(traffic, self.shared.drain.has_begun()),
@@ -151,20 +148,8 @@ impl Server {
         Ok((stream, Some(facts)))
     }
 
-    fn http1(&self) -> http1::Builder {
-        let mut builder = http1::Builder::new();
-        // The gate keeps the limits; hyper's own are only kept from being narrower.
-        builder
-            .header_read_timeout(None)
-            .max_buf_size(self.rules.buffer_size());
-        if let Some(headers) = self.rules.many_headers() {
-            builder.max_headers(headers);
-        }
-        builder
-    }
-
     /// Serves until the connection is over, the drain leaves nothing to do, or the deadline cuts it.
-    async fn drive<S, B>(&self, mut attended: Attended<'_, Http1Connection<S>>, traffic: &Traffic) -> Outcome
+    async fn drive<S, B>(&self, mut attended: Attended<'_, Resting<S, B>>, traffic: &Traffic) -> Outcome
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
@@ -189,7 +174,7 @@ impl Server {
             }
         }
         // From here on the answer under way tells the peer that it is the last one.
-        attended.serving.as_mut().graceful_shutdown();
+        attended.serving.graceful_shutdown();
         // A connection that owes nothing may still hold half a head: it is not waited for.
         let draining = poll_fn(|cx| match Pin::new(&mut attended).poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome),

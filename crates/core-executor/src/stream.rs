@@ -121,6 +121,30 @@ impl IoStream {
         }
     }
 
+    /// Whether [`poll_read_ready`](Self::poll_read_ready) says more than "read it".
+    pub(crate) fn tells_of_bytes(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Tls(stream) => stream.carrier().tells_of_bytes(),
+            Self::Boxed(_) => false,
+        }
+    }
+
+    /// Whether bytes may wait in it that the socket has given already.
+    pub(crate) fn buffers(&self) -> bool {
+        !matches!(self, Self::Tcp(_))
+    }
+
+    /// Waits until there may be something to read, or an end, without reading it. What was read before must have been
+    /// read until it was pending.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::Tls(stream) => stream.carrier().poll_read_ready(cx),
+            Self::Boxed(_) => Poll::Ready(()),
+        }
+    }
+
     /// The descriptor of the socket, where there is one.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {

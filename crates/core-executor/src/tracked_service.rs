@@ -7,7 +7,6 @@ use crate::{ClientGone, ConnectionFacts, ConnectionInfo, RequestBody, TrustedPro
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
@@ -65,22 +64,7 @@ impl<S> TrackedService<S> {
     }
 }
 
-/// As HTTP/1 calls it.
-impl<S, B> hyper::service::Service<Request<Incoming>> for TrackedService<S>
-where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body<Data = Bytes>,
-{
-    type Response = Response<TrackedBody<B>>;
-    type Error = Infallible;
-    type Future = TrackedFuture<Answer<S, Request<RequestBody>>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        hyper::service::Service::call(self, request.map(RequestBody::new))
-    }
-}
-
-/// As HTTP/2 calls it, whose bodies keep a limit of their own.
+/// As HTTP/2 calls it, and HTTP/1 by way of the [slot](crate::answer_slot).
 impl<S, B> hyper::service::Service<Request<RequestBody>> for TrackedService<S>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,

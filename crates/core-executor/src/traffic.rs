@@ -62,6 +62,8 @@ pub(crate) struct Traffic {
     is_read: AtomicBool,
     /// Somebody watches for the peer's departure and needs a descriptor of its own.
     wants_descriptor: AtomicBool,
+    /// No request has come for a while.
+    idle_for_long: AtomicBool,
     departure: Arc<Departure>,
     /// An answer handed the connection over to another protocol; to WebSocket or not.
     switched: AtomicBool,
@@ -91,6 +93,7 @@ impl Traffic {
             upgraded: AtomicBool::new(false),
             is_read: AtomicBool::new(false),
             wants_descriptor: AtomicBool::new(false),
+            idle_for_long: AtomicBool::new(false),
             departure: Arc::default(),
             switched: AtomicBool::new(false),
             behind_upgrade: AtomicBool::new(false),
@@ -103,6 +106,7 @@ impl Traffic {
 
     pub(crate) fn read(&self, bytes: usize) {
         add(&self.bytes_in, bytes);
+        self.idle_for_long.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn wrote(&self, bytes: usize) {
@@ -141,6 +145,26 @@ impl Traffic {
     /// Whether the last turn ended with waiting for bytes.
     pub(crate) fn is_read(&self) -> bool {
         self.is_read.load(Ordering::Relaxed)
+    }
+
+    /// No request has come for a while.
+    pub(crate) fn note_long_idle(&self) {
+        self.idle_for_long.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no byte has come since that was noted.
+    pub(crate) fn is_idle_for_long(&self) -> bool {
+        self.idle_for_long.load(Ordering::Relaxed)
+    }
+
+    /// The handler of the request under way has said that its answer takes long.
+    pub(crate) fn has_long_wait(&self) -> bool {
+        self.departure.long_wait.is_there()
+    }
+
+    /// A head that stands for that request, once.
+    pub(crate) fn take_long_wait(&self) -> Option<Box<[u8]>> {
+        self.departure.long_wait.take()
     }
 
     /// What handlers learn of the peer's departure.
@@ -326,6 +350,10 @@ pub(crate) struct RequestLease {
 impl RequestLease {
     /// For the connection's own task.
     pub(crate) fn new(traffic: Arc<Traffic>) -> Self {
+        // What was said of the request before.
+        if traffic.has_long_wait() {
+            drop(traffic.take_long_wait());
+        }
         add(&traffic.requests, 1);
         let number = traffic.requests();
         traffic.totals.begun.fetch_add(1, Ordering::AcqRel);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use core_executor::LongWait;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -63,11 +64,11 @@ pub(crate) fn parse_max(text: &str) -> Result<usize, Refusal> {
 
 impl Shared {
     /// Serves a poll. Cancel safe: a poll that is dropped before its answer has read nothing.
-    pub(crate) async fn poll(&self, poll: Poll) -> Result<Response, Refusal> {
+    pub(crate) async fn poll(&self, poll: Poll, long: LongWait) -> Result<Response, Refusal> {
         let Poll { mailbox, max, reader } = poll;
         let hold = self.hold(&mailbox)?;
         self.metrics.polls.inc();
-        let batch = self.wait_for_batch(&hold, reader, max).await?;
+        let batch = self.wait_for_batch(&hold, reader, max, long).await?;
         let new_reader = matches!(reader, Reader::Shared).then(|| {
             cookie::for_new_reader(Mark {
                 epoch: hold.epoch(),
@@ -93,11 +94,17 @@ impl Shared {
 
     /// A poll gets what came since it *began*, not since somebody else was answered: of two that wait with the same
     /// cursor (two tabs of a browser, or an older one whose client has gone unnoticed) neither takes from the other.
-    async fn wait_for_batch(&self, hold: &Hold, reader: Reader, max: usize) -> Result<Batch, Refusal> {
+    async fn wait_for_batch(
+        &self,
+        hold: &Hold,
+        reader: Reader,
+        max: usize,
+        long: LongWait,
+    ) -> Result<Batch, Refusal> {
         let deadline = tokio::time::Instant::now() + self.config.wait;
         let mut from = hold.begin(reader, Instant::now());
         let mut missed = 0;
-        let mut place = None;
+        let (mut place, mut long) = (None, Some(long));
         loop {
             // Before looking, so that what comes between the look and the wait is heard.
             let (arrived, drain) = (hold.arrived(), self.drain_begins());
@@ -111,6 +118,7 @@ impl Shared {
             }
             if place.is_none() {
                 place = Some(self.waiters.enter().ok_or(Refusal::TooManyWaiting)?);
+                long.take().into_iter().for_each(LongWait::begin);
             }
             tokio::select! {
                 () = arrived => {}

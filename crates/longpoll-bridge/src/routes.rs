@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, OriginalUri, Que
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use core_executor::ConnectionInfo;
+use core_executor::{ConnectionInfo, LongWait};
 use http::Uri;
 use http::request::Parts;
 use tokio::time::{Instant, timeout_at};
@@ -54,15 +54,22 @@ pub(crate) fn answered(bridge: &LongPollBridge, served: Result<Response, Refusal
 }
 
 async fn serve_poll(shared: &Shared, request: Request) -> Result<Response, Refusal> {
+    // Boxed, because a poll that waits should not keep room for what comes before.
+    let (poll, long) = Box::pin(begin_poll(shared, request)).await?;
+    shared.poll(poll, long).await
+}
+
+async fn begin_poll(shared: &Shared, request: Request) -> Result<(Poll, LongWait), Refusal> {
     let hub = shared.hub().ok_or(Refusal::NotAttached)?;
     let (parts, _) = request.into_parts();
+    let long = LongWait::of(&parts);
     let query = Query::try_from_uri(&parts.uri).map_err(|_| Refusal::Query);
     let poll = query.and_then(|Query(query)| Poll::parse(query, &parts.headers));
     // Who may not come in is not told what is wrong with the request.
     admit(hub, parts, Instant::now() + shared.config.request_limit)
         .await
         .map(drop)?;
-    shared.poll(poll?).await
+    Ok((poll?, long))
 }
 
 async fn serve_send(shared: &Shared, request: Request) -> Result<Response, Refusal> {

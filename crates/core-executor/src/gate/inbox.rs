@@ -47,6 +47,13 @@ impl Inbox {
         count > 0
     }
 
+    /// These bytes may be given, ahead of all that is here.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        self.bytes.splice(..self.given, bytes.iter().copied());
+        self.passed = self.passed - self.given + bytes.len();
+        self.given = 0;
+    }
+
     /// Everything that was not given.
     pub(super) fn into_bytes(self) -> Bytes {
         Bytes::from(self.bytes).slice(self.given..)
@@ -60,5 +67,36 @@ impl Inbox {
             self.bytes.drain(..self.given);
             (self.given, self.passed) = (0, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(inbox: &mut Inbox) -> Vec<u8> {
+        let mut room = [0; 16];
+        let mut buf = ReadBuf::new(&mut room);
+        inbox.give(&mut buf);
+        buf.filled().to_vec()
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_and_frees_nothing_that_is_held() {
+        let mut inbox = Inbox::default();
+        inbox.put_back(b"one");
+        assert_eq!(
+            (given(&mut inbox).as_slice(), inbox.is_empty()),
+            (&b"one"[..], true)
+        );
+        inbox.push(b"passed, held");
+        inbox.pass(8);
+        inbox.put_back(b"two ");
+        assert_eq!(inbox.held(), b"held");
+        assert_eq!(given(&mut inbox), b"two passed, ");
+        assert_eq!(
+            (given(&mut inbox).as_slice(), inbox.held()),
+            (&b""[..], &b"held"[..])
+        );
     }
 }

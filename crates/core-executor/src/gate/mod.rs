@@ -15,6 +15,7 @@ mod preface;
 mod reading;
 mod refusal;
 mod request_line;
+mod rest;
 mod scan;
 mod stream;
 mod writing;

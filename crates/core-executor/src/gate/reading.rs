@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// Bytes that are kept of what follows a request that may switch protocols.
 const MOST_UNDECIDED: usize = 16 * 1024;
+/// Without a request for this long, a connection lets go of what it serves them with.
+const IDLE: Duration = Duration::from_secs(1);
 /// Bytes that are read at once when they go into the inbox.
 const PIECE: usize = 4 * 1024;
 
@@ -64,7 +66,7 @@ impl Gate {
             self.inbox.push(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        let (before, is_first) = (buf.filled().len(), self.admitted == 0);
+        let before = buf.filled().len();
         ready!(self.stream().poll_read(cx, buf))?;
         let bytes = &buf.filled()[before..];
         let count = bytes.len();
@@ -72,7 +74,8 @@ impl Gate {
         let admitted = self.admit(bytes);
         // Hyper reads once more while it has a request, which keeps the buffer. One that had something in it when it
         // was made has room for that; any other is made anew for each request.
-        let given = if is_first { admitted.min(1) } else { admitted };
+        let given = if self.is_new { admitted.min(1) } else { admitted };
+        self.is_new &= admitted == 0;
         let kept = if self.ending.is_none() { count } else { admitted };
         if given < kept {
             self.inbox.push(&bytes[given..kept]);
@@ -199,15 +202,7 @@ impl Gate {
     /// Waits for the peer. Ready when it took too long and the connection ends.
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.traffic.note_reading(true);
-        let Some((wait, limit)) = self.waits_for() else {
-            return Poll::Pending;
-        };
-        let since = match self.wait {
-            Some((before, since)) if before == wait => since,
-            _ => Instant::now(),
-        };
-        self.wait = Some((wait, since));
-        ready!(self.clock.poll(cx, since + limit));
+        let wait = ready!(self.poll_limit(cx));
         self.ending = Some(match wait {
             Wait::FirstByte => Ending::Silent(CloseReason::Idle, RefusedFor::FirstByteTimeout),
             Wait::NextRequest => Ending::Silent(CloseReason::Idle, RefusedFor::Idle),
@@ -219,6 +214,25 @@ impl Gate {
         });
         self.inbox.drop_held();
         Poll::Ready(())
+    }
+
+    /// Waits for the end of the peer's time, if there is one, and notes on the way that nothing came for a while.
+    #[inline]
+    pub(super) fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Wait> {
+        let Some((wait, limit)) = self.waits_for() else {
+            return Poll::Pending;
+        };
+        let since = match self.wait {
+            Some((before, since)) if before == wait => since,
+            _ => Instant::now(),
+        };
+        self.wait = Some((wait, since));
+        let is_idle = matches!(wait, Wait::FirstByte | Wait::NextRequest);
+        if is_idle && IDLE < limit && !self.traffic.is_idle_for_long() {
+            ready!(self.clock.poll(cx, since + IDLE));
+            self.traffic.note_long_idle();
+        }
+        self.clock.poll(cx, since + limit).map(|()| wait)
     }
 
     /// What the peer is waited for and how long, when there is a limit.
@@ -251,7 +265,7 @@ impl Gate {
             let now = Instant::now();
             self.wait = Some((Wait::NextRequest, now));
             // Ready only when the limit is shorter than this call; then the wake-up below tells.
-            if self.clock.poll(cx, now + limit).is_ready() {
+            if self.clock.poll(cx, now + limit.min(IDLE)).is_ready() {
                 cx.waker().wake_by_ref();
             }
         }

@@ -88,7 +88,7 @@ pub(super) enum Held {
 /// It counts what goes through it in [`Traffic`], where the rest of the connection reads it.
 pub(crate) struct Gate {
     /// Absent once it was handed over to another protocol.
-    stream: Option<IoStream>,
+    pub(super) stream: Option<IoStream>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) rules: Arc<Rules>,
     pub(super) framing: Framing,
@@ -104,6 +104,8 @@ pub(crate) struct Gate {
     pub(super) wait: Option<(Wait, Instant)>,
     /// Since when the peer takes nothing of what is written.
     pub(super) stalled: Option<Instant>,
+    /// Hyper's connection has read nothing yet.
+    pub(super) is_new: bool,
     /// Hyper waits for bytes, and the next answer decides whether it gets some.
     pub(super) wakes_reader: bool,
     /// Set when no further request is taken.
@@ -125,6 +127,7 @@ impl Gate {
             clock: Clock::default(),
             wait: Some((Wait::FirstByte, Instant::now())),
             stalled: None,
+            is_new: true,
             wakes_reader: false,
             ending: None,
         }

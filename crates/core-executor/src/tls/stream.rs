@@ -14,9 +14,14 @@ use tokio_rustls::server::TlsStream as Inner;
 pub struct TlsStream(pub(super) Inner<IoStream>);
 
 impl TlsStream {
+    /// What carries it.
+    pub(crate) fn carrier(&self) -> &IoStream {
+        self.0.get_ref().0
+    }
+
     /// The descriptor of the socket underneath, where there is one.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.0.get_ref().0.descriptor()
+        self.carrier().descriptor()
     }
 }
 

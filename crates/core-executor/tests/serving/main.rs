@@ -15,6 +15,7 @@ mod limits;
 mod listening;
 mod pipelining;
 mod requests;
+mod resting;
 mod site;
 mod tls;
 mod tls_handshakes;

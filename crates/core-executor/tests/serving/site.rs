@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::support::{DropGuard, Drops, Gate, until};
 use bytes::Bytes;
 use core_executor::{
-    BoundListener, Cause, ClientGone, Closed, ConnectionInfo, ConnectionMetrics, IoStream, Notice,
+    BoundListener, Cause, ClientGone, Closed, ConnectionInfo, ConnectionMetrics, IoStream, LongWait, Notice,
 };
 use core_executor::{ExecutorConfig, RunningServer, RuntimeExecutor, ServeOptions, Spawner, serve};
 use futures_util::stream;
@@ -35,6 +35,8 @@ pub(crate) struct Backstage {
     pub(crate) handlers_gone: Drops,
     /// Clients that were noticed to be gone.
     pub(crate) noticed: Drops,
+    /// Handlers that said in the middle that they take long.
+    pub(crate) rested: Drops,
     /// Handlers that have begun.
     pub(crate) begun: Drops,
     spawner: Spawner,
@@ -111,6 +113,7 @@ impl Site {
             gate: Gate::default(),
             handlers_gone: Drops::default(),
             noticed: Drops::default(),
+            rested: Drops::default(),
             begun: Drops::default(),
             spawner: executor.spawner(),
         };
@@ -159,18 +162,35 @@ async fn answer(
     drop(stage.begun.guard());
     let _gone = stage.handlers_gone.guard();
     let permit = async || stage.permits.acquire().await.unwrap().forget();
-    let (path, mut request) = (request.uri().path().to_owned(), request);
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let path = match path.strip_prefix("/resting") {
+        // The connection is told that it may rest.
+        Some(rest) => {
+            LongWait::of(&head).begin();
+            rest
+        }
+        None => &path,
+    };
+    let mut request = Request::from_parts(head.clone(), body);
     let path = match path.strip_prefix("/after") {
         // The answer waits for the end of the request's body.
         Some(rest) => {
             while let Some(Ok(_)) = request.body_mut().frame().await {}
             rest
         }
-        None => &path,
+        None => path,
     };
     Ok(match path {
         "/hello" => text("hello"),
         "/slow" => {
+            permit().await;
+            text("slow")
+        }
+        "/slow/resting/slow" => {
+            permit().await;
+            LongWait::of(&head).begin();
+            drop(stage.rested.guard());
             permit().await;
             text("slow")
         }
@@ -207,6 +227,10 @@ async fn answer(
             text("blocked")
         }
         "/panic" => panic!("on purpose"),
+        "/panic-slow" => {
+            permit().await;
+            panic!("on purpose")
+        }
         "/big" => Response::new(full("x".repeat(BIG))),
         "/stream" => Response::builder()
             .header("content-length", 6)
