@@ -68,6 +68,7 @@ async fn close(State(bridge): State<LongPollBridge>, request: Request) -> Respon
 struct Asked {
     session_id: Option<String>,
     cursor: Option<String>,
+    request: Option<String>,
     max: Option<String>,
 }
 

@@ -49,6 +49,7 @@ pub(crate) enum Refusal {
     /// No session is named where one has to be.
     NoSession,
     Cursor,
+    RequestNumber,
     /// A body that is not what the lossless form sends.
     Sent,
     NotInARow,
@@ -133,6 +134,7 @@ impl Refusal {
             | Self::Duplicate { .. }
             | Self::NoSession
             | Self::Cursor
+            | Self::RequestNumber
             | Self::Sent
             | Self::NotInARow
             | Self::CloseWish
@@ -167,6 +169,7 @@ impl Refusal {
             | Self::Duplicate { .. }
             | Self::NoSession
             | Self::Cursor
+            | Self::RequestNumber
             | Self::Sent
             | Self::NotInARow
             | Self::CloseWish
@@ -181,6 +184,7 @@ impl Refusal {
             Self::Resume(error) => return error.to_string().into(),
             Self::NoSession => "name the session in the header Longpoll-Session",
             Self::Cursor => "'cursor' must be a whole number",
+            Self::RequestNumber => "'request' must be a whole number from 1",
             Self::Sent => "the body must be numbered messages and a cursor",
             Self::NotInARow => "the messages are not in the order of their numbers",
             Self::MessageTooLarge => "a message is too large",

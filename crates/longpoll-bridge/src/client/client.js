@@ -31,6 +31,7 @@ export class LosslessSocket extends EventTarget {
   #news = { resumed: false, unsure: [] }; // for the next `open`
   #cursor = 0; // the last message the page was given
   #acked = 0; // and the server knows
+  #asked = 0; // number of the last poll
   #sent = 0; // the last message the page gave
   #queue = []; // those not `received`
   #bytes = 0; // in #queue
@@ -313,7 +314,7 @@ export class LosslessSocket extends EventTarget {
     this.#live(line, await this.#ask(line, "/send", { cursor: this.#cursor }));
     for (;;) {
       const cursor = this.#cursor;
-      const answer = await this.#ask(line, "/poll?max=256&cursor=" + cursor, undefined, this.#limits.wait_ms + 10_000);
+      const answer = await this.#ask(line, `/poll?max=256&cursor=${cursor}&request=${(this.#asked = Math.max(this.#asked + 1, Date.now()))}`, undefined, this.#limits.wait_ms + 10_000);
       this.#acked = cursor;
       if (answer.gap) this.#gap(answer.gap.cursor);
       for (const message of answer.messages) this.#message(message.seq, unwrap(message));

@@ -2,10 +2,11 @@
 
 use axum::extract::Request;
 use axum::response::Response;
+use core_executor::LongWait;
 use http::StatusCode;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
-use ws_server::{Carrier, Delivery, Next, ResumeError, TransportKind};
+use ws_server::{Carrier, Delivery, Next, ResumableSession, ResumeError, TransportKind};
 
 use super::wire::{Farewell, Gap, Numbered};
 use super::{PIECE, Visit, cursor, json};
@@ -26,19 +27,21 @@ struct Answer<'a> {
 
 /// Serves a poll. Cancel safe: what a dropped one would have answered is kept.
 pub(super) async fn serve(shared: &Shared, request: Request) -> Result<Response, Refusal> {
-    let (parts, _) = request.into_parts();
-    let (session, from, max) = {
-        let visit = Visit::begin(shared, parts).await?;
-        let asked = visit.asked()?;
-        let from = asked.cursor.as_deref().map_or(Ok(0), cursor)?;
-        let max = asked.max.as_deref().map_or(Ok(DEFAULT_MAX), parse_max)?;
-        (visit.session(&asked)?, from, max)
-    };
-    let mut carrier = session
-        .attach(TransportKind::LongPoll, from)
-        .map_err(Refusal::Resume)?;
+    // Boxed, because a poll that waits should not keep room for what comes before.
+    let Asking {
+        session,
+        from,
+        number,
+        max,
+        long,
+    } = Box::pin(begin(shared, request)).await?;
+    let mut carrier = match number {
+        Some(number) => session.attach_poll(number, from),
+        None => session.attach(TransportKind::LongPoll, from),
+    }
+    .map_err(Refusal::Resume)?;
     shared.metrics.polls.inc();
-    match wait(shared, &mut carrier, max).await? {
+    match wait(shared, &mut carrier, max, long).await? {
         None => Ok(answer(&carrier, &Delivery::none_after(from), None)),
         Some(Next::Messages(delivery)) => {
             let close = carrier.close();
@@ -50,12 +53,51 @@ pub(super) async fn serve(shared: &Shared, request: Request) -> Result<Response,
     }
 }
 
+/// What a poll asks for.
+struct Asking {
+    session: ResumableSession,
+    from: u64,
+    number: Option<u64>,
+    max: usize,
+    long: LongWait,
+}
+
+async fn begin(shared: &Shared, request: Request) -> Result<Asking, Refusal> {
+    let (parts, _) = request.into_parts();
+    let long = LongWait::of(&parts);
+    let visit = Visit::begin(shared, parts).await?;
+    let asked = visit.asked()?;
+    let from = asked.cursor.as_deref().map_or(Ok(0), cursor)?;
+    let number = asked.request.as_deref().map(request_number).transpose()?;
+    let max = asked.max.as_deref().map_or(Ok(DEFAULT_MAX), parse_max)?;
+    let session = visit.session(&asked)?;
+    Ok(Asking {
+        session,
+        from,
+        number,
+        max,
+        long,
+    })
+}
+
+/// The number of a poll: whole, from 1 and below 2^53.
+fn request_number(text: &str) -> Result<u64, Refusal> {
+    let number = cursor(text).ok().filter(|number| *number > 0);
+    number.ok_or(Refusal::RequestNumber)
+}
+
 /// Nothing when nothing came within the wait.
-async fn wait(shared: &Shared, carrier: &mut Carrier, max: usize) -> Result<Option<Next>, Refusal> {
+async fn wait(
+    shared: &Shared,
+    carrier: &mut Carrier,
+    max: usize,
+    long: LongWait,
+) -> Result<Option<Next>, Refusal> {
     if let Some(next) = carrier.now(max, PIECE) {
         return Ok(Some(next));
     }
     let _place = shared.waiters.enter().ok_or(Refusal::TooManyWaiting)?;
+    long.begin();
     let deadline = Instant::now() + shared.config.wait;
     Ok(timeout_at(deadline, carrier.next(max, PIECE)).await.ok())
 }

@@ -39,6 +39,12 @@ fn poll() -> Value {
             session_query(),
             cursor_query(),
             {
+                "name": "request", "in": "query",
+                "description": "A number that grows from poll to poll of the session, so that one that came twice is \
+                    known for one.",
+                "schema": { "type": "integer", "minimum": 1 }
+            },
+            {
                 "name": "max", "in": "query",
                 "description": "Most messages in the answer, brought to between 1 and 256.",
                 "schema": { "type": "integer", "minimum": 0, "default": 50 }

@@ -24,11 +24,12 @@ fn insist<T>(client: &mut Client, mut attempt: impl FnMut(&mut Client) -> io::Re
     }
 }
 
-/// The next message. A request that the proxy has sent twice is two transports to the server, of which the newer wins, and
-/// this client knows that it has no other: it opens again.
+/// The next message. A stream that the proxy has asked for twice is two transports to the server, of which the newer wins,
+/// and this client knows that it has no other: it opens again. Polls have numbers, so one that comes twice is one.
 fn hear(client: &mut Client) -> io::Result<Option<Body>> {
     let heard = client.hear()?;
     match std::mem::take(&mut client.replaced) {
+        true if client.kind == Kind::Poll => panic!("a poll was taken for another transport"),
         true => Err(io::ErrorKind::ConnectionAborted.into()),
         false => Ok(heard),
     }

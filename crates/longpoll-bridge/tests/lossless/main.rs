@@ -9,3 +9,4 @@ mod simulated;
 mod suite;
 mod support;
 mod switching;
+mod twice;

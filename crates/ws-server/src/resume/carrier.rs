@@ -175,7 +175,11 @@ impl Carrier {
 impl Drop for Carrier {
     fn drop(&mut self) {
         let mut state = self.inner.lock();
-        if state.carrier == self.number {
+        if state.carrier != self.number {
+            return;
+        }
+        state.holds -= 1;
+        if state.holds == 0 {
             state.carrier = 0;
             state.detached_at = Instant::now();
             drop(state);

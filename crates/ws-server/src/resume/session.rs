@@ -58,6 +58,10 @@ pub(super) struct State {
     /// Number of the transport that carries the session; 0 is none.
     pub(super) carrier: u64,
     pub(super) carriers: u64,
+    /// How many hold on to it: two, where a proxy sent one poll twice.
+    pub(super) holds: u32,
+    /// The last poll that had a number: the number, and which transport it was.
+    poll: (u64, u64),
     /// Since when none does.
     pub(super) detached_at: Instant,
     pub(super) closing: Option<Closing>,
@@ -90,6 +94,8 @@ impl ResumableSession {
             ring: Ring::new(limits),
             carrier: 0,
             carriers: 0,
+            holds: 0,
+            poll: (0, 0),
             detached_at: Instant::now(),
             closing: None,
             close_version: 0,
@@ -160,8 +166,39 @@ impl ResumableSession {
     ///
     /// [`Next::Replaced`]: super::Next::Replaced
     pub fn attach(&self, kind: TransportKind, cursor: u64) -> Result<Carrier, ResumeError> {
+        self.attach_in(self.0.lock(), kind, cursor, None)
+    }
+
+    /// The same for a poll that has a number, from 1, higher than that of the poll before. One that came twice is the
+    /// same transport twice: neither replaces the other, and both get the same messages.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach), and [`ResumeError::Behind`] for a poll that a later one has overtaken.
+    pub fn attach_poll(&self, number: u64, cursor: u64) -> Result<Carrier, ResumeError> {
+        let (kind, mut state) = (TransportKind::LongPoll, self.0.lock());
+        let (last, carrier) = state.poll;
+        let is_again = number == last;
+        // Its messages are had, or another transport has come since.
+        if number < last || (is_again && carrier != state.carriers) {
+            return Err(ResumeError::Behind);
+        }
+        if is_again && state.carrier == carrier && !state.is_over {
+            state.ring.check(cursor)?;
+            state.holds += 1;
+            drop(state);
+            return Ok(Carrier::new(Arc::clone(&self.0), carrier, cursor, kind));
+        }
+        self.attach_in(state, kind, cursor, Some(number))
+    }
+
+    fn attach_in(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        kind: TransportKind,
+        cursor: u64,
+        poll: Option<u64>,
+    ) -> Result<Carrier, ResumeError> {
         let inner = &self.0;
-        let mut state = inner.lock();
         if state.is_over {
             return Err(ResumeError::Gone);
         }
@@ -171,7 +208,11 @@ impl ResumableSession {
         inner.forgot(kept - state.ring.len());
         state.carriers += 1;
         state.carrier = state.carriers;
+        state.holds = 1;
         let number = state.carrier;
+        if let Some(poll) = poll {
+            state.poll = (poll, number);
+        }
         inner.session.carried_by(kind);
         drop(state);
         inner.changed.notify_waiters();

@@ -14,6 +14,8 @@ pub(crate) struct Poll {
     /// Polls and sends need a connection each.
     polls: Http,
     sends: Http,
+    /// Number of the last poll.
+    asked: u64,
 }
 
 /// Opens a session if none is given; gives its id.
@@ -36,6 +38,7 @@ impl Poll {
             Box::new(Self {
                 polls: named(addr, &id),
                 sends: named(addr, &id),
+                asked: 0,
             }),
             id,
         ))
@@ -48,7 +51,9 @@ pub(super) fn named(addr: SocketAddr, id: &str) -> Http {
 
 impl Transport for Poll {
     fn read(&mut self, cursor: u64) -> io::Result<Vec<Event>> {
-        let reply = self.polls.get(&format!("/ws/session/poll?cursor={cursor}"))?;
+        self.asked = (self.asked + 1).max(now());
+        let target = format!("/ws/session/poll?cursor={cursor}&request={}", self.asked);
+        let reply = self.polls.get(&target)?;
         match reply.status {
             200 => Ok(events(&reply.json())),
             409 => Ok(vec![Event::Replaced]),
@@ -63,6 +68,12 @@ impl Transport for Poll {
     fn close(&mut self, code: u16, reason: &str) -> io::Result<()> {
         close(&mut self.sends, code, reason)
     }
+}
+
+/// The time as a number for a poll.
+fn now() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    since.as_micros() as u64
 }
 
 /// A poll's answer.
