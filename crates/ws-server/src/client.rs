@@ -133,6 +133,6 @@ mod reconnect;
 pub use reconnect::{Reconnect, ReconnectConfig};
 
 mod lossless;
-pub use lossless::{Incoming, LosslessClient, LosslessConfig, LosslessReceiver};
+pub use lossless::{Incoming, LosslessClient, LosslessConfig, LosslessReceiver, Typed};
 
 pub use tungstenite::protocol::Message;

@@ -8,8 +8,10 @@ mod link;
 mod lossless_client;
 mod numbers;
 mod receiver;
+mod typed;
 
 pub use config::LosslessConfig;
 pub use incoming::Incoming;
 pub use lossless_client::LosslessClient;
 pub use receiver::LosslessReceiver;
+pub use typed::Typed;

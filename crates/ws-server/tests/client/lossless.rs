@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ws_server::client::{ClientError, Incoming, LosslessClient, LosslessConfig, Message, ReconnectConfig};
-use ws_server::{ClosedBy, ResumeConfig, WsServer};
+use ws_server::client::{
+    ClientError, Incoming, LosslessClient, LosslessConfig, Message, ReconnectConfig, Typed,
+};
+use ws_server::{ClosedBy, JsonMessage, ResumeConfig, WsServer};
 
 use crate::hand_made::{client_config, executor, patiently};
 use crate::support::{PATIENCE, Record, TestServer, config, eventually};
@@ -227,4 +229,40 @@ fn attempts_are_bounded_and_an_address_that_cannot_be_used_is_an_end() {
         let closed = client.close(1000, "").await.unwrap();
         assert_eq!((closed.code, closed.is_clean), (1000, false));
     });
+}
+
+#[test]
+fn values_of_a_type_are_sent_and_received_over_connections_that_break() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[serde(tag = "type", content = "payload")]
+    enum Said {
+        #[serde(rename = "count")]
+        Count { n: u64 },
+    }
+    const COUNT: u64 = 100;
+    let (server, _) = noting();
+    let server = TestServer::start(server);
+    let way = Breaking::before(server.addr, 4 * 1024);
+    let url = format!("ws://{}/", way.addr);
+    patiently(async {
+        let spawner = server.executor.spawner();
+        let mut client = LosslessClient::open(&url, &lossless_config(), &spawner).unwrap();
+        for n in 1..=COUNT {
+            let message = JsonMessage::new("count", &serde_json::json!({ "n": n })).unwrap();
+            client.send_json(&message).await.unwrap();
+        }
+        client.send("no envelope").await.unwrap();
+        for n in 1..=COUNT {
+            let received = client.receive_typed().await.unwrap();
+            assert_eq!(received, Some(Typed::Message(Said::Count { n })));
+        }
+        let other = client.receive_typed::<Said>().await.unwrap();
+        assert_eq!(
+            other,
+            Some(Typed::Other(Incoming::Message(Message::text("no envelope"))))
+        );
+        client.close(1000, "").await.unwrap();
+    });
+    assert!(way.breaks.load(Ordering::SeqCst) >= 1);
+    server.stop_within(PATIENCE);
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use core_executor::{IoStream, Spawner};
+use serde::de::DeserializeOwned;
 use tungstenite::protocol::Message;
 
 use super::config::LosslessConfig;
@@ -12,6 +13,7 @@ use super::conversation::Conversation;
 use super::incoming::Incoming;
 use super::link::{Dial, Link};
 use super::receiver::LosslessReceiver;
+use super::typed::Typed;
 use crate::client::end::hold;
 use crate::client::queue::queue;
 use crate::client::{ClientError, ClientSender, Closed};
@@ -115,6 +117,37 @@ impl LosslessClient {
     /// As there.
     pub async fn receive(&mut self) -> Result<Option<Incoming>, ClientError> {
         self.receiver.receive().await
+    }
+
+    /// The same with text messages read into a type; see [`LosslessReceiver::receive_typed`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use ws_server::client::{ClientError, Incoming, LosslessClient, Typed};
+    ///
+    /// #[derive(Deserialize)]
+    /// #[serde(tag = "type", content = "payload")]
+    /// enum FromServer {
+    ///     #[serde(rename = "chat.message")]
+    ///     Chat { text: String },
+    /// }
+    ///
+    /// async fn listen(mut client: LosslessClient) -> Result<(), ClientError> {
+    ///     while let Some(incoming) = client.receive_typed().await? {
+    ///         match incoming {
+    ///             Typed::Message(FromServer::Chat { text }) => println!("{text}"),
+    ///             Typed::Other(Incoming::Gap { lost }) => println!("{lost} messages are lost"),
+    ///             _ => {}
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn receive_typed<T: DeserializeOwned>(&mut self) -> Result<Option<Typed<T>>, ClientError> {
+        self.receiver.receive_typed().await
     }
 
     /// Ends the session: what is queued goes out first. See [`ClientSender::close`]. While there is no connection

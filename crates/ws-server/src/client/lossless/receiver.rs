@@ -1,6 +1,9 @@
 //! The half of a conversation that receives.
 
+use serde::de::DeserializeOwned;
+
 use super::incoming::Incoming;
+use super::typed::Typed;
 use crate::client::end::Hold;
 use crate::client::queue::QueueReceiver;
 use crate::client::{ClientError, Closed};
@@ -33,6 +36,18 @@ impl LosslessReceiver {
             Some(incoming) => Ok(Some(incoming)),
             None => self.hold.outcome().await.map(|()| None),
         }
+    }
+
+    /// The same with text messages read into a type, which serde can have from the JSON of an envelope: an enum with
+    /// `#[serde(tag = "type", content = "payload")]`, for example, whose variants are the types of messages. What cannot be
+    /// read so comes as it is, so nothing is lost.
+    ///
+    /// Cancel safe, as [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn receive_typed<T: DeserializeOwned>(&mut self) -> Result<Option<Typed<T>>, ClientError> {
+        Ok(self.receive().await?.map(Typed::from))
     }
 
     /// How the conversation ended; `None` while it has not.
