@@ -32,6 +32,15 @@ impl Histogram {
         self.longest = self.longest.max(nanoseconds);
     }
 
+    /// Counts what another one counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (count, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *count += more;
+        }
+        self.count += other.count;
+        self.longest = self.longest.max(other.longest);
+    }
+
     /// The duration under which `share` (0 to 1) of all lie, in milliseconds; 0 when there are none.
     #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
@@ -101,5 +110,9 @@ mod tests {
         );
         assert!((histogram.max() - 1000.0).abs() < 0.1);
         assert!(Histogram::default().percentile(0.5) < 0.1);
+        let mut sum = Histogram::default();
+        sum.add(Duration::from_secs(5));
+        sum.merge(&histogram);
+        assert!(sum.max() > 4999.0 && (sum.percentile(0.5) - half).abs() < 20.0);
     }
 }
