@@ -33,7 +33,7 @@ fn a_supervisor_hears_of_the_beginning_of_the_end_and_of_every_phase() {
     let mut lab = Launch::new("lab")
         .set("NOTIFY_SOCKET", path)
         .set("SHUTDOWN_DEADLINE", 20)
-        .set("WEBSOCKET_CLOSE_TIMEOUT", 3)
+        .set("WEBSOCKET_CLOSE_TIMEOUT", 10)
         .start();
     assert_eq!(hear(&socket), ["READY=1"]);
     assert_eq!(http::get(lab.http(), "/").status, 200, "it is true");
