@@ -163,6 +163,8 @@ impl AttachedRuntime {
         }
         if !self.handle().is_requested() {
             self.supervisor.ready();
+            // Refused only when the end has begun meanwhile, which feeds nobody any more.
+            let _ = self.supervisor.feed_watchdog(&self.spawner);
         }
         self.finished().await
     }

@@ -26,11 +26,15 @@ impl Load {
         }
     }
 
+    fn is_slow(&self) -> bool {
+        !self.pause.is_zero()
+    }
+
     fn start(&self) -> Example {
         Launch::new("lab")
             .set("WEBSOCKET_OUTBOX_MESSAGES", self.messages + 1)
             .set("WEBSOCKET_OUTBOX_BYTES", (self.messages + 1) * (self.size + 16))
-            .set("WEBSOCKET_CLOSE_TIMEOUT", 1)
+            .set("WEBSOCKET_CLOSE_TIMEOUT", if self.is_slow() { 1 } else { 10 })
             .start()
     }
 
@@ -57,8 +61,12 @@ impl Load {
         });
         assert_eq!(lab.wait().code(), Some(0), "{:?}", lab.all_lines());
         let report = lab.report();
-        let counts = [" closed, ", " messages undelivered"].map(|text| report.count(text));
-        assert_eq!(counts, [self.readers as u64, 0], "{}", report.line());
+        let closed = report.count(" closed, ");
+        // Who is slow may come to its Close when nobody waits for the answer any more.
+        let unanswered = report.count(" without the peer's answer");
+        assert!(unanswered == 0 || self.is_slow(), "{}", report.line());
+        let counts = (closed + unanswered, report.count(" messages undelivered"));
+        assert_eq!(counts, (self.readers as u64, 0), "{}", report.line());
     }
 
     /// Each message whole, then the Close, then the end.
@@ -72,8 +80,10 @@ impl Load {
         }
         let (first, payload) = reader.read_frame().expect("a Close");
         assert_eq!((first, parse_close(&payload).0), (CLOSE, 1001));
-        reader.frame(CLOSE, &payload);
-        assert!(reader.ends_in_order());
+        if !self.is_slow() {
+            reader.frame(CLOSE, &payload);
+            assert!(reader.ends_in_order());
+        }
     }
 }
 

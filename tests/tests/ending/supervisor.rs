@@ -60,6 +60,32 @@ fn a_supervisor_hears_of_the_beginning_of_the_end_and_of_every_phase() {
 }
 
 #[test]
+fn a_watchdog_is_fed_where_it_is_asked_for() {
+    let (socket, _directory, path) = listen();
+    let mut lab = Launch::new("lab")
+        .set("NOTIFY_SOCKET", &path)
+        .set("WATCHDOG_USEC", 100_000)
+        .start();
+    assert_eq!(hear(&socket), ["READY=1"]);
+    for _ in 0..5 {
+        assert_eq!(hear(&socket), ["WATCHDOG=1"]);
+    }
+    assert_eq!(lab.terminate(), Some(0));
+
+    let (socket, _directory, path) = listen();
+    let mut lab = Launch::new("lab")
+        .set("NOTIFY_SOCKET", path)
+        .set("WATCHDOG_USEC", 1000)
+        .set("WATCHDOG_PID", 1)
+        .start();
+    assert_eq!(hear(&socket), ["READY=1"]);
+    assert_eq!(http::get(lab.http(), "/").status, 200);
+    lab.signal("TERM");
+    assert_eq!(hear(&socket)[0], "STOPPING=1", "another process was asked");
+    assert_eq!(lab.wait().code(), Some(0));
+}
+
+#[test]
 fn a_socket_without_a_path_is_spoken_to() {
     let name = format!("notify-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).expect("a short name");

@@ -25,7 +25,6 @@ fn under_load_nothing_grows_and_afterwards_nothing_is_left() {
     let time = Duration::from_secs(seconds);
     let mut lab = Launch::new("lab")
         .set("LAB_QUIET", 1)
-        .set("WEBSOCKET_OUTBOX_BYTES", 64 << 10)
         .set("LONGPOLL_SESSION_TTL", 2)
         .set("LONGPOLL_MAX_SESSIONS_PER_ADDRESS", 0)
         .start();
