@@ -20,6 +20,18 @@ notices scripts="10600" seed="0":
 lossless seeds="50":
     LOSSLESS_SEEDS={{ seeds }} cargo test -p longpoll-bridge --test lossless simulated -- --nocapture
 
+# The sync core, registry and rooms under the model checkers: `just models shuttle 200000 7` tries more orders, and others.
+models checker="all" schedules="20000" seed="1":
+    MODELS_SCHEDULES={{ schedules }} MODELS_SEED={{ seed }} .ci/models {{ checker }}
+
+# Bugs planted in a copy of the sources, each of which a model has to find.
+planted *names:
+    .ci/planted {{ names }}
+
+# Random lives of a whole application over real sockets, as many and from the seed one likes.
+lifecycle runs="10000" seed="1":
+    LIFECYCLE_RUNS={{ runs }} LIFECYCLE_SEED={{ seed }} cargo test -p workspace-tests --test lifecycle
+
 # What a waiting poll costs, and the loop of an old page for so many seconds.
 bridge polls="10000" seconds="60":
     BRIDGE_POLLS={{ polls }} BRIDGE_SECONDS={{ seconds }} cargo test -p workspace-tests --test bridge -- --nocapture

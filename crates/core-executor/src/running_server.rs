@@ -2,7 +2,7 @@
 
 use crate::BoundListener;
 use crate::drain::Drain;
-use crate::sync::{CancellationToken, OnceLock, TaskTracker};
+use crate::sync::{CancellationToken, OnceLock, Ordering, TaskTracker};
 use crate::traffic::RequestTotals;
 use socket2::SockRef;
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -39,8 +39,8 @@ pub(crate) struct Shared {
     pub(crate) totals: Arc<RequestTotals>,
     /// Set by whoever begins the drain first.
     answered_before_drain: OnceLock<u64>,
-    /// Set when the deadline of a drain came.
-    cut_requests: OnceLock<u64>,
+    /// Set when the deadline of a drain came: the requests that had come to nothing by then, which it did not cut.
+    lost_before_cut: OnceLock<u64>,
 }
 
 /// A server that serves. Dropping it stops it at once: connections are cut. Never blocks.
@@ -103,15 +103,18 @@ impl RunningServer {
         self.begin_drain();
         let shared = &self.shared;
         if tokio::time::timeout_at(deadline, shared.gone()).await.is_err() {
-            shared.cut_requests.get_or_init(|| shared.totals.in_flight());
+            let lost = shared.totals.lost.load(Ordering::Acquire);
+            shared.lost_before_cut.get_or_init(|| lost);
             shared.cut.cancel();
             // A worker that is held up by a callback may not let go of its connections at all.
             let _ = tokio::time::timeout(LEAVING, shared.gone()).await;
         }
         let before = shared.answered_before_drain.get().copied().unwrap_or_default();
+        // Looked at now: a request may have been answered between the deadline and the cut.
+        let lost = shared.lost_before_cut.get();
         Drained {
+            cut: lost.map_or(0, |lost| shared.totals.unanswered(*lost)),
             answered: shared.totals.answered() - before,
-            cut: shared.cut_requests.get().copied().unwrap_or_default(),
         }
     }
 }
@@ -129,7 +132,7 @@ impl Shared {
             requesting: TaskTracker::new(),
             totals: Arc::default(),
             answered_before_drain: OnceLock::new(),
-            cut_requests: OnceLock::new(),
+            lost_before_cut: OnceLock::new(),
         };
         shared.accepting.close();
         shared.connections.close();

@@ -17,7 +17,7 @@ pub(crate) struct RequestTotals {
     begun: AtomicU64,
     answered: AtomicU64,
     /// Those that came to nothing.
-    lost: AtomicU64,
+    pub(crate) lost: AtomicU64,
     /// Every answer is the last one of its connection.
     ends_keep_alive: AtomicBool,
 }
@@ -28,8 +28,13 @@ impl RequestTotals {
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        // In this order: what is over has begun.
-        let over = self.answered() + self.lost.load(Ordering::Acquire);
+        self.unanswered(self.lost.load(Ordering::Acquire))
+    }
+
+    /// Requests that are not answered, but for so many that came to nothing.
+    pub(crate) fn unanswered(&self, lost: u64) -> u64 {
+        // In this order: what is answered has begun.
+        let over = self.answered() + lost;
         self.begun.load(Ordering::Acquire).saturating_sub(over)
     }
 

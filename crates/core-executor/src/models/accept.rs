@@ -162,6 +162,39 @@ fn client(port: &Port) -> JoinHandle<String> {
 }
 
 #[test]
+fn a_request_is_answered_or_cut_and_never_both() {
+    in_many_orders(|| {
+        let passed = Instant::now().checked_sub(Duration::from_secs(3600));
+        let time = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let _timers = time.enter();
+        let executor = RuntimeExecutor::on_current().unwrap();
+        let port = Port::default();
+        let (server, words, accepting) = serve(port.clone(), &executor);
+        let clients = [client(&port), client(&port)];
+        server.begin_drain();
+        let drained = block_on(server.drained(passed.expect("the clock has begun before")));
+        let came = words.lock().unwrap().len();
+        accepting.join().unwrap();
+        let answers = clients.map(|client| client.join().unwrap());
+        let served = answers.iter().filter(|answer| answer.ends_with("hello")).count();
+        assert!(
+            drained.answered + drained.cut <= came as u64,
+            "{drained:?} of {came}"
+        );
+        assert!(
+            drained.answered <= served as u64,
+            "{drained:?}, {served} were served"
+        );
+        for words in words.lock().unwrap().values() {
+            assert_eq!(words[..], ["accepted", "closed"]);
+        }
+    });
+}
+
+#[test]
 fn whoever_comes_while_the_server_stops_is_served_or_closed() {
     in_many_orders(|| {
         // Nobody drives it: timers can be made and do not ring.
