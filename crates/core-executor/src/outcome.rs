@@ -64,6 +64,17 @@ impl Outcome {
     }
 }
 
+/// Says that the requests under way are cut when the connection's task is dropped where it waits: the executor ends.
+pub(crate) struct CutWhenDropped<'a>(pub(crate) Option<&'a Traffic>);
+
+impl Drop for CutWhenDropped<'_> {
+    fn drop(&mut self) {
+        if let Some(traffic) = self.0 {
+            traffic.cut();
+        }
+    }
+}
+
 fn reason(result: hyper::Result<()>, traffic: &Traffic, draining: bool) -> CloseReason {
     let error = result.err();
     error

@@ -4,7 +4,7 @@ use crate::connection::SharedListener;
 use crate::departure_watch::Attended;
 use crate::gate::{Gate, Rules};
 use crate::http2::Http2;
-use crate::outcome::Outcome;
+use crate::outcome::{CutWhenDropped, Outcome};
 use crate::resting::Resting;
 use crate::running_server::Shared;
 use crate::serve_options::Carrying;
@@ -121,7 +121,10 @@ impl Server {
     {
         let gate = Gate::new(stream, traffic.clone(), self.rules.clone());
         let serving = pin!(Resting::new(gate, service, traffic.clone(), self.rules.clone()));
+        // Made after what it speaks of, so it is dropped before.
+        let mut abandoned = CutWhenDropped(Some(traffic));
         let outcome = self.drive(Attended::new(serving, traffic), traffic).await;
+        abandoned.0 = None;
         match self.listener {
             Some(_) => outcome.settled(traffic, self.shared.drain.has_begun()),
             // Nobody asks why.
