@@ -67,13 +67,14 @@ where
             Some(Ok(place)) => place,
             _ => Box::new(Place(Box::pin(None.into()))),
         };
+        let mut running = place.0.as_mut();
         for argument in arguments {
-            place.0.set(Some(self(session.clone(), argument)).into());
-            if place.0.as_mut().poll(context).is_pending() {
+            running.set(Some(self(session.clone(), argument)).into());
+            if running.as_mut().poll(context).is_pending() {
                 return Some(place.0);
             }
             // What the handler held is let go now and not with the next message.
-            place.0.set(None.into());
+            running.set(None.into());
         }
         SPARE.replace(Some(place));
         None

@@ -23,7 +23,7 @@ use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::message::JsonMessage;
 use crate::metrics::Account;
-use crate::outbox::{Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
+use crate::outbox::{Load, Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::peer::Peer;
 use crate::resume::ResumableSession;
 use crate::sync::{AtomicU8, AtomicU32, Mutex, Ordering};
@@ -213,30 +213,49 @@ impl Session {
 
     #[inline(always)]
     fn send_one(&self, message: Offer<'_>, policy: OutboxPolicy) -> SendOutcome {
-        let mut account = Account::default();
-        let sent = self.pass_on(message, policy, &mut account);
-        account.settle(self.0.hub.metrics());
-        sent.outcome
+        match self.pass_on(message, policy) {
+            Ok(bytes) => {
+                self.0.hub.metrics().wrote(Load { messages: 1, bytes });
+                SendOutcome::Queued
+            }
+            Err(sent) => {
+                let mut account = Account::default();
+                account.add(&sent);
+                account.settle(self.0.hub.metrics());
+                sent.outcome
+            }
+        }
     }
 
     /// One of many sends of the same message; the caller settles the account.
     #[inline]
     pub(crate) fn offer(&self, message: &Encoded, policy: OutboxPolicy, account: &mut Account) -> Sent {
-        self.pass_on(Offer::Framed(message), policy, account)
+        let sent = self
+            .pass_on(Offer::Framed(message), policy)
+            .map_or_else(|sent| sent, Sent::written);
+        account.add(&sent);
+        sent
     }
 
+    /// Gives the length of its frame when it is out.
     // Three callers, each with a kind of offer of its own: that is decided here, once, and not for every message.
     #[inline(always)]
-    fn pass_on(&self, message: Offer<'_>, policy: OutboxPolicy, account: &mut Account) -> Sent {
+    fn pass_on(&self, message: Offer<'_>, policy: OutboxPolicy) -> Result<usize, Sent> {
         let limits = &self.0.hub.config().outbox;
-        let mut sent = self.0.outbox.send(message, policy, limits, batch::hold());
+        self.0
+            .outbox
+            .send(message, policy, limits, batch::hold())
+            .map_err(|sent| self.see_to(sent))
+    }
+
+    #[inline(never)]
+    fn see_to(&self, mut sent: Sent) -> Sent {
         if sent.to_be_listed {
             batch::list(self);
         }
         if sent.overflowed {
             sent.outcome = self.overflowed();
         }
-        account.add(&sent);
         sent
     }
 

@@ -39,6 +39,7 @@ impl Text {
             // Who keeps this text keeps its memory.
             memory = Vec::with_capacity(bytes.len());
         }
+        memory.clear();
         memory.extend_from_slice(bytes);
         // Checked behind the copy, because only there it stands aligned: that is twice as fast.
         String::from_utf8(memory).ok().map(Self)

@@ -70,7 +70,7 @@ impl Sent {
     pub(super) const KEPT: Self = Self::new(SendOutcome::Queued, 0);
 
     /// Out whole.
-    pub(super) const fn written(bytes: usize) -> Self {
+    pub(crate) const fn written(bytes: usize) -> Self {
         Self {
             written: Load { messages: 1, bytes },
             ..Self::KEPT

@@ -17,7 +17,7 @@ use crate::gathered::Gathered;
 use crate::writer::SLICES;
 
 impl Outbox {
-    /// Writes or queues a message, or says why not.
+    /// Writes a message and gives the length of its frame, as nearly always; else queues it, or says why not.
     #[inline(always)]
     pub(crate) fn send(
         &self,
@@ -25,16 +25,16 @@ impl Outbox {
         policy: OutboxPolicy,
         limits: &OutboxConfig,
         hold: Hold,
-    ) -> Sent {
+    ) -> Result<usize, Sent> {
         let mut state = self.lock();
         let Some(socket) = state.free_line(hold) else {
-            return self.send_behind(state, message, policy, limits, hold);
+            return Err(self.send_behind(state, message, policy, limits, hold));
         };
         let (length, outcome) = message.try_write(socket);
         state.line.note(hold);
         match outcome {
-            Ok(written) if written == length => Sent::written(written),
-            outcome => self.keep_rest(state, message, policy, outcome),
+            Ok(written) if written == length => Ok(length),
+            outcome => Err(self.keep_rest(state, message, policy, outcome)),
         }
     }
 

@@ -35,8 +35,14 @@ fn take_texts(outbox: &Outbox, room: Load) -> Vec<String> {
     texts
 }
 
+fn offer(outbox: &Outbox, message: &Encoded, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
+    outbox
+        .send(Offer::Framed(message), policy, limits, Hold::Never)
+        .expect_err("there is no socket to write it to")
+}
+
 fn send(outbox: &Outbox, text: &str, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
-    outbox.send(Offer::Framed(&Encoded::text(text)), policy, limits, Hold::Never)
+    offer(outbox, &Encoded::text(text), policy, limits)
 }
 
 #[test]
@@ -264,7 +270,7 @@ proptest! {
                     continue;
                 }
             };
-            lost += outbox.send(Offer::Framed(&Encoded::binary(vec![0; *size])), policy, &limits, Hold::Never).lost;
+            lost += offer(&outbox, &Encoded::binary(vec![0; *size]), policy, &limits).lost;
         }
         let undelivered = outbox.end();
         prop_assert!(undelivered <= 5);
