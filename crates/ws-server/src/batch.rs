@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::session::Session;
+use crate::session::{Session, SessionId};
 
 /// Whether a message is written at once or held until the end of the wake-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +15,22 @@ pub(crate) enum Hold {
     Always,
 }
 
+/// Who has held messages.
+#[derive(Debug, Clone, Copy, Default)]
+struct Holders {
+    /// The session whose task is awake: most often it is the only one.
+    own: bool,
+    /// Those in the list.
+    others: bool,
+}
+
 thread_local! {
     static HOLD: Cell<Hold> = const { Cell::new(Hold::Never) };
-    /// Whether `LISTED` has any.
-    static HAS_LISTED: Cell<bool> = const { Cell::new(false) };
     static WAKE_UP: Cell<u32> = const { Cell::new(0) };
-    /// Sessions with held messages.
+    /// Number of the session whose task is awake, or was last.
+    static OWN: Cell<u64> = const { Cell::new(0) };
+    static HOLDERS: Cell<Holders> = const { Cell::new(Holders { own: false, others: false }) };
+    /// Other sessions with held messages.
     static LISTED: Cell<Vec<Session>> = const { Cell::new(Vec::new()) };
 }
 
@@ -34,18 +44,26 @@ pub(crate) fn hold() -> Hold {
 
 /// Remembers a session with held messages.
 pub(crate) fn list(session: &Session) {
-    let mut listed = LISTED.take();
-    listed.push(session.clone());
-    LISTED.set(listed);
-    HAS_LISTED.set(true);
+    let own = OWN.get() == session.id().get();
+    let holders = HOLDERS.get();
+    HOLDERS.set(Holders {
+        own: holders.own | own,
+        others: holders.others | !own,
+    });
+    if !own {
+        let mut listed = LISTED.take();
+        listed.push(session.clone());
+        LISTED.set(listed);
+    }
 }
 
-/// One wake-up of a session's task. Nothing is held any more once it is dropped.
+/// One wake-up of a session's task. Nothing of other sessions is held any more once it is dropped.
 #[derive(Debug)]
 pub(crate) struct Batch(());
 
 impl Batch {
-    pub(crate) fn begin() -> Self {
+    pub(crate) fn begin(own: SessionId) -> Self {
+        OWN.set(own.get());
         let number = WAKE_UP.get().wrapping_add(1);
         WAKE_UP.set(number);
         HOLD.set(Hold::Repeated(number));
@@ -70,7 +88,7 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         HOLD.set(Hold::Never);
-        if HAS_LISTED.replace(false) {
+        if HOLDERS.take().others {
             flush(&mut LISTED.take());
         }
     }
@@ -85,17 +103,21 @@ impl Held {
         self.0.is_empty()
     }
 
-    /// Writes what is held on this thread for at most so many sessions, the longest listed first.
+    /// Writes what is held on this thread for the session whose task is awake, and for at most so many others, the longest
+    /// listed first.
     #[inline]
-    pub(crate) fn write(&mut self, budget: usize) {
-        if HAS_LISTED.get() || !self.0.is_empty() {
+    pub(crate) fn write(&mut self, own: &Session, budget: usize) {
+        let holders = HOLDERS.take();
+        if holders.own {
+            own.write_held();
+        }
+        if holders.others || !self.0.is_empty() {
             self.write_some(budget);
         }
     }
 
     #[inline(never)]
     fn write_some(&mut self, budget: usize) {
-        HAS_LISTED.set(false);
         let mut listed = LISTED.take();
         if self.0.is_empty() && listed.len() <= budget {
             flush(&mut listed);

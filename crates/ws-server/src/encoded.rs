@@ -32,7 +32,30 @@ pub struct Encoded {
     is_text: bool,
     may_be_compressed: bool,
     /// What clones share, from the first clone on: a message to one session needs none.
-    encodings: OnceLock<Arc<SharedEncodings>>,
+    encodings: Encodings,
+}
+
+enum Encodings {
+    Own(OnceLock<Arc<SharedEncodings>>),
+    /// Of a clone: to find that there are some already would cost it more than all the rest.
+    Shared(Arc<SharedEncodings>),
+}
+
+impl Encodings {
+    fn get(&self) -> Option<&SharedEncodings> {
+        match self {
+            Self::Own(own) => own.get().map(|shared| &**shared),
+            Self::Shared(shared) => Some(shared),
+        }
+    }
+
+    fn share(&self) -> Self {
+        let shared = match self {
+            Self::Own(own) => own.get_or_init(Arc::default),
+            Self::Shared(shared) => shared,
+        };
+        Self::Shared(Arc::clone(shared))
+    }
 }
 
 impl Encoded {
@@ -67,7 +90,7 @@ impl Encoded {
             body_at: body_at as u8,
             is_text: data == Data::Text,
             may_be_compressed: true,
-            encodings: OnceLock::new(),
+            encodings: Encodings::Own(OnceLock::new()),
         }
     }
 
@@ -100,7 +123,7 @@ impl Encoded {
     }
 
     pub(crate) fn encodings(&self) -> Option<&SharedEncodings> {
-        self.encodings.get().map(|shared| &**shared)
+        self.encodings.get()
     }
 
     /// The body of a text message.
@@ -127,13 +150,12 @@ impl Encoded {
 
 impl Clone for Encoded {
     fn clone(&self) -> Self {
-        let shared = self.encodings.get_or_init(Arc::default);
         Self {
             frame: self.frame.clone(),
             body_at: self.body_at,
             is_text: self.is_text,
             may_be_compressed: self.may_be_compressed,
-            encodings: OnceLock::from(Arc::clone(shared)),
+            encodings: self.encodings.share(),
         }
     }
 }

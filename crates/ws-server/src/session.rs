@@ -245,7 +245,13 @@ impl Session {
         self.0
             .outbox
             .send(message, policy, limits, batch::hold())
-            .map_err(|sent| self.see_to(sent))
+            .map_err(|sent| {
+                if sent.to_be_listed || sent.overflowed {
+                    self.see_to(sent)
+                } else {
+                    sent
+                }
+            })
     }
 
     #[inline(never)]

@@ -141,8 +141,8 @@ impl Connection {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
-        let _batch = Batch::begin();
         let session = self.attachment.session();
+        let _batch = Batch::begin(session.id());
         session.hub().say_session(session.id());
         if let Some(Link::Other(_)) = self.link {
             // Only this task writes: what its own handlers send need not wake it.
@@ -190,7 +190,7 @@ impl Connection {
     /// What a round comes to then. Whatever it brings about is seen to by the next; nothing when there was nothing.
     fn read_at_ease(&mut self, context: &mut Context<'_>) -> bool {
         let read = with_scratch(|scratch| self.read_socket(scratch, context));
-        self.held.write(OTHERS);
+        self.held.write(self.attachment.session(), OTHERS);
         if self.watch_clock(context) || !self.held.is_empty() {
             return true;
         }
@@ -212,7 +212,7 @@ impl Connection {
         self.watch_outbox();
         let could_read = self.may_read();
         progress |= self.read(context);
-        self.held.write(OTHERS);
+        self.held.write(self.attachment.session(), OTHERS);
         self.watch_outbox();
         self.write(context);
         progress |= self.watch_clock(context) || !self.held.is_empty();

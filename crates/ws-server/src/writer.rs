@@ -119,11 +119,6 @@ impl Writer {
             .map_or_else(Load::default, |gathered| gathered.uncounted())
     }
 
-    /// The same, and from now on it is counted.
-    pub(crate) fn count_joined(&mut self) -> Load {
-        self.gathered().map_or_else(Load::default, Gathered::count)
-    }
-
     /// What was gathered could not be written by itself: its frames wait like all others.
     fn seal(&mut self) {
         if let Some(gathered) = self.gathered.take() {

@@ -142,15 +142,15 @@ impl State {
             return self.write_at_once(message, policy);
         }
         let length = message.len();
-        let mut written = Load::default();
-        if !self.fits(length, limits) {
-            // Nothing is lost to what is only held back.
-            written = self.flush();
+        let fits = self.fits(length, limits);
+        if fits && is_plain && is_gathered(length, policy) {
+            return self.gather(&message, holds, limits);
         }
-        let mut sent = if is_plain && self.may_gather(length, policy, limits) {
-            let sent = self.gather(&message, holds);
-            self.open_gathered(limits);
-            sent
+        // Nothing is lost to what is only held back.
+        let written = if fits { Load::default() } else { self.flush() };
+        let may_gather = is_plain && self.writer.is_plain() && self.line.clear().is_some();
+        let mut sent = if may_gather && self.fits(length, limits) && is_gathered(length, policy) {
+            self.gather(&message, holds, limits)
         } else {
             self.queue_up(message, policy, limits, holds)
         };
@@ -158,19 +158,11 @@ impl State {
         sent
     }
 
-    /// Whether a message may go to the small ones that are written together: nothing there can be replaced or dropped.
-    fn may_gather(&self, length: usize, policy: OutboxPolicy, limits: &OutboxConfig) -> bool {
-        length <= Gathered::SMALL
-            && !matches!(policy, OutboxPolicy::KeepLatest(_))
-            && self.fits(length, limits)
-            && self.writer.is_plain()
-            && self.line.clear().is_some()
-    }
-
-    #[inline]
-    fn gather(&mut self, message: &Offer<'_>, holds: bool) -> Sent {
+    fn gather(&mut self, message: &Offer<'_>, holds: bool, limits: &OutboxConfig) -> Sent {
         let has_room = self.writer.gather(message);
-        self.hold_or_flush(holds && has_room)
+        let sent = self.hold_or_flush(holds && has_room);
+        self.open_gathered(limits);
+        sent
     }
 
     fn queue_up(
@@ -276,4 +268,9 @@ impl State {
         }
         sent
     }
+}
+
+/// Whether a message may go to the small ones that are written together: nothing there can be replaced or dropped.
+fn is_gathered(length: usize, policy: OutboxPolicy) -> bool {
+    length <= Gathered::SMALL && !matches!(policy, OutboxPolicy::KeepLatest(_))
 }

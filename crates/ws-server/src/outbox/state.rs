@@ -61,7 +61,9 @@ impl State {
 
     /// From here on short messages that have joined others are in flight like these.
     pub(super) fn count_joined(&mut self) {
-        self.flight += self.writer.count_joined();
+        if let Some(gathered) = self.writer.gathered() {
+            self.flight += gathered.count();
+        }
     }
 
     pub(super) fn fits(&self, length: usize, limits: &OutboxConfig) -> bool {
@@ -150,6 +152,9 @@ impl State {
                     out.messages += progress.messages.messages;
                     out.bytes += progress.bytes;
                     self.progressed(progress);
+                    if self.queue.is_empty() && self.writer.is_empty() {
+                        return out;
+                    }
                 }
                 Err(error) => {
                     self.line.stopped(error);
