@@ -88,7 +88,8 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         HOLD.set(Hold::Never);
-        if HOLDERS.take().others {
+        if HOLDERS.get().others {
+            HOLDERS.set(Holders::default());
             flush(&mut LISTED.take());
         }
     }
@@ -107,11 +108,12 @@ impl Held {
     /// listed first.
     #[inline]
     pub(crate) fn write(&mut self, own: &Session, budget: usize) {
-        let holders = HOLDERS.take();
-        if holders.own {
-            own.write_held();
-        }
-        if holders.others || !self.0.is_empty() {
+        let holders = HOLDERS.get();
+        if holders.own || holders.others || !self.0.is_empty() {
+            HOLDERS.set(Holders::default());
+            if holders.own {
+                own.write_held();
+            }
             self.write_some(budget);
         }
     }

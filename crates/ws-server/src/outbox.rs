@@ -10,7 +10,7 @@ mod state;
 mod written;
 
 pub(crate) use offer::Offer;
-pub(crate) use policy::{Interest, Load, Sent};
+pub(crate) use policy::{Entry, Interest, Load, Sent};
 pub use policy::{OutboxPolicy, SendOutcome};
 pub(crate) use written::{WriteEnd, Written};
 

@@ -23,7 +23,7 @@ use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::message::JsonMessage;
 use crate::metrics::Account;
-use crate::outbox::{Load, Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
+use crate::outbox::{Entry, Load, Offer, Outbox, OutboxPolicy, SendOutcome, Sent};
 use crate::peer::Peer;
 use crate::resume::ResumableSession;
 use crate::sync::{AtomicU8, AtomicU32, Mutex, Ordering};
@@ -204,11 +204,18 @@ impl Session {
 
     #[inline]
     fn send_body(&self, kind: Kind, body: &[u8]) -> SendOutcome {
-        if batch::hold() == Hold::Always && self.0.outbox.join(kind, body) {
-            return SendOutcome::Queued;
+        let limits = &self.0.hub.config().outbox;
+        if batch::hold() == Hold::Always {
+            match self.0.outbox.join(kind, body, limits) {
+                Entry::Joined => return SendOutcome::Queued,
+                Entry::First => {
+                    batch::list(self);
+                    return SendOutcome::Queued;
+                }
+                Entry::Refused => {}
+            }
         }
-        let policy = self.0.hub.config().outbox.policy;
-        self.send_one(Offer::Body(kind, body), policy)
+        self.send_one(Offer::Body(kind, body), limits.policy)
     }
 
     #[inline(always)]

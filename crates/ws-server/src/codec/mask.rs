@@ -12,8 +12,8 @@ pub(crate) fn unmask(payload: &mut [u8], key: [u8; 4], position: u64) {
     for word in words {
         *word = (u64::from_le_bytes(*word) ^ wide).to_le_bytes();
     }
-    let (halves, rest) = rest.as_chunks_mut::<4>();
-    for half in halves {
+    let (half, rest) = rest.split_at_mut(rest.len() & 4);
+    if let Ok(half) = <&mut [u8; 4]>::try_from(half) {
         *half = (u32::from_le_bytes(*half) ^ turned).to_le_bytes();
     }
     for (byte, key) in rest.iter_mut().zip(turned.to_le_bytes()) {

@@ -92,6 +92,16 @@ impl Sent {
     }
 }
 
+/// What came of a short message that would join those which are written together at the end of a wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It has to ask whether it may enter the outbox at all.
+    Refused,
+    Joined,
+    /// It has, and the session is to be listed for it.
+    First,
+}
+
 /// What a transport has seen of its outbox, and what it waits for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Interest {

@@ -10,8 +10,9 @@ use tungstenite::protocol::frame::coding::Data;
 use super::offer::Offer;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
 use super::state::State;
-use super::{Outbox, wake};
+use super::{Entry, Outbox, wake};
 use crate::batch::Hold;
+use crate::codec::{MAX_SHORT, short_frame_len};
 use crate::config::{OutboxConfig, or_unlimited};
 use crate::gathered::Gathered;
 use crate::writer::SLICES;
@@ -83,11 +84,10 @@ impl Outbox {
     }
 
     /// Puts a short message under the server's policy to those that are written together at the end of the wake-up which
-    /// holds everything. Returns `false` when there are none, or it has to be asked whether it may enter:
-    /// [`send`](Self::send).
+    /// holds everything.
     #[inline]
-    pub(crate) fn join(&self, data: Data, body: &[u8]) -> bool {
-        self.lock().join(data, body)
+    pub(crate) fn join(&self, data: Data, body: &[u8], limits: &OutboxConfig) -> Entry {
+        self.lock().join(data, body, limits)
     }
 
     /// Writes what was held for the end of a wake-up. Tells what is out.
@@ -205,10 +205,29 @@ impl State {
 
     /// A short message on the shortest way: to those that are gathered in this wake-up, if they have room.
     #[inline]
-    pub(super) fn join(&mut self, data: Data, body: &[u8]) -> bool {
-        self.writer
-            .gathered()
-            .is_some_and(|gathered| gathered.join(data, body))
+    pub(super) fn join(&mut self, data: Data, body: &[u8], limits: &OutboxConfig) -> Entry {
+        let Some(gathered) = self.writer.gathered() else {
+            return self.join_none(data, body, limits);
+        };
+        if gathered.join(data, body) {
+            Entry::Joined
+        } else {
+            Entry::Refused
+        }
+    }
+
+    /// The same for the first, before which nothing waits.
+    #[inline(never)]
+    fn join_none(&mut self, data: Data, body: &[u8], limits: &OutboxConfig) -> Entry {
+        let is_short = body.len() <= MAX_SHORT && short_frame_len(body.len()) <= or_unlimited(limits.bytes);
+        let is_replaced = matches!(limits.policy, OutboxPolicy::KeepLatest(_));
+        if !is_short || is_replaced || self.line.is_listed || self.free_line(Hold::Never).is_none() {
+            return Entry::Refused;
+        }
+        self.line.is_listed = true;
+        self.writer.gather(&Offer::Body(data, body));
+        self.open_gathered(limits);
+        Entry::First
     }
 
     /// Leaves what was kept to the end of the wake-up, or writes it.
