@@ -32,9 +32,14 @@ planted *names:
 lifecycle runs="10000" seed="1":
     LIFECYCLE_RUNS={{ runs }} LIFECYCLE_SEED={{ seed }} cargo test -p workspace-tests --test lifecycle
 
-# What a waiting poll costs, and the loop of an old page for so many seconds.
-bridge polls="10000" seconds="60":
-    BRIDGE_POLLS={{ polls }} BRIDGE_SECONDS={{ seconds }} cargo test -p workspace-tests --test bridge -- --nocapture
+# What a waiting poll costs, the loop of an old page for so many seconds, a flood of new sessions, and guessed ids.
+bridge polls="10000" seconds="60" flood="150000" guesses="100000":
+    BRIDGE_POLLS={{ polls }} BRIDGE_SECONDS={{ seconds }} BRIDGE_FLOOD={{ flood }} BRIDGE_GUESSES={{ guesses }} \
+        cargo test --release -p workspace-tests --test bridge -- --nocapture
+
+# How long a message takes to its session over WebSocket, SSE and long-polling, in one run.
+delivery *arguments:
+    cargo run --release --package benches --bin delivery -- {{ arguments }}
 
 # What must be green before a change is merged.
 ci:

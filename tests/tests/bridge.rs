@@ -1,6 +1,7 @@
 //! Sessions that polls and streams carry, against real processes: the drain, what a crowd of waiting polls costs, a flood
 //! of new sessions, and the loop of an old page.
 
+use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -194,38 +195,78 @@ fn a_crowd_of_waiting_polls_costs_little_memory_and_no_time() {
     }
 }
 
-#[test]
-fn a_flood_of_new_sessions_takes_its_share_and_is_gone_after_its_time() {
-    const FLOOD: usize = 1500;
-    let server = Launch::new("full")
-        .set("LONGPOLL_SESSION_TTL", 2)
-        .set("LONGPOLL_MAX_SESSIONS_PER_ADDRESS", 500)
-        .start();
-    let before = server.resident_kib();
-    let mut stream = http::connect(server.http());
-    let (mut made, mut refused) = (0, 0);
-    for _ in 0..FLOOD {
-        match ask(&mut stream, "POST", "/ws/session", "", "").status {
-            201 => made += 1,
-            429 => refused += 1,
-            status => panic!("{status}"),
-        }
-        if made % 100 == 0 {
-            assert!(server.metric("ws_resumable_sessions_active") <= 500.0);
+/// Requests that are under way at once on one connection.
+const TOGETHER: usize = 16;
+
+/// Asks so many times with requests behind one another, and counts the answers of each status.
+fn asked_in_a_row(address: SocketAddr, requests: impl Iterator<Item = String>) -> BTreeMap<u16, usize> {
+    let (mut stream, mut statuses) = (http::connect(address), BTreeMap::new());
+    let mut answers = BufReader::new(stream.try_clone().expect("a second handle"));
+    let mut requests = requests.peekable();
+    while requests.peek().is_some() {
+        let batch: Vec<_> = requests.by_ref().take(TOGETHER).collect();
+        stream
+            .write_all(batch.concat().as_bytes())
+            .expect("the requests can be sent");
+        for _ in batch {
+            let answer = http::read_answer(&mut answers).expect("there is an answer");
+            *statuses.entry(answer.status).or_default() += 1;
         }
     }
+    statuses
+}
+
+/// `BRIDGE_FLOOD` says how many.
+#[test]
+fn a_flood_of_new_sessions_takes_its_share_and_is_gone_after_its_time() {
+    let flood = std::env::var("BRIDGE_FLOOD").map_or(5000, |flood| flood.parse().expect("a number"));
+    const SHARE: f64 = 500.0;
+    let server = Launch::new("full")
+        .set("LONGPOLL_SESSION_TTL", 2)
+        .set("LONGPOLL_MAX_SESSIONS_PER_ADDRESS", SHARE)
+        .start();
+    let before = server.resident_kib();
+    let address = server.http();
+    let flooding = thread::spawn(move || {
+        let request = "POST /ws/session HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+        asked_in_a_row(address, std::iter::repeat_n(request.to_owned(), flood))
+    });
+    while !flooding.is_finished() {
+        assert!(server.metric("ws_resumable_sessions_active") <= SHARE);
+        thread::sleep(Duration::from_millis(20));
+    }
+    let statuses = flooding.join().expect("every request is answered");
     let grown = server.resident_kib().saturating_sub(before);
-    assert!(
-        refused > 0 && grown < 20 * 1024,
-        "{made} made, {refused} refused, {grown} KiB"
-    );
+    eprintln!("{statuses:?} of {flood}, {grown} KiB");
+    let (made, refused) = (statuses[&201], statuses[&429]);
+    assert_eq!(made + refused, flood, "{statuses:?}");
+    assert!(grown < 20 * 1024, "{made} made, {refused} refused, {grown} KiB");
     let ended = Instant::now();
     until("all are gone", || {
         server.metric("ws_resumable_sessions_active") == 0.0
     });
     assert!(ended.elapsed() < Duration::from_secs(7), "{:?}", ended.elapsed());
     assert_eq!(server.metric("ws_connections_active"), 0.0);
+    let mut stream = http::connect(server.http());
     assert_eq!(ask(&mut stream, "POST", "/ws/session", "", "").status, 201);
+}
+
+/// `BRIDGE_GUESSES` says how many.
+#[test]
+fn guessed_ids_hit_nothing() {
+    let guesses: u64 =
+        std::env::var("BRIDGE_GUESSES").map_or(5000, |guesses| guesses.parse().expect("a number"));
+    let server = Launch::new("full").start();
+    let mut stream = http::connect(server.http());
+    let ids: Vec<_> = (0..20).map(|_| opened(&mut stream)).collect();
+    let guessed = |number: u64| {
+        // As near as a guess can be: an id that was given, with other digits at its end.
+        let near = &ids[number as usize % ids.len()][..24];
+        format!("GET /ws/session/poll?session_id={near}{number:012x} HTTP/1.1\r\nHost: h\r\n\r\n")
+    };
+    let statuses = asked_in_a_row(server.http(), (0..guesses).map(guessed));
+    assert_eq!(statuses, BTreeMap::from([(404, guesses as usize)]));
+    assert_eq!(server.metric("ws_resumable_sessions_active"), 20.0);
 }
 
 /// What an old page does: it polls for arrays in a loop, with the cookie it was given, and sends envelopes. `BRIDGE_SECONDS`

@@ -131,13 +131,11 @@ where
         if self.slot.wake() {
             return self.slot.lend();
         }
+        // Answers are large, and made on the path of every request: in this order they are moved once less.
+        let answer = hyper::service::Service::call(&self.tracked, request.map(RequestBody::new));
         let mut future = self.slot.lend();
         if let Some(place) = &mut future.place {
-            // Made where it stays: answers are large, and on the path of every request.
-            place.set(Some(hyper::service::Service::call(
-                &self.tracked,
-                request.map(RequestBody::new),
-            )));
+            place.set(Some(answer));
         }
         future
     }
