@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
-/// Tells a handler that its client has left: [`ConnectionInfo::client_gone`](crate::ConnectionInfo::client_gone).
+/// Tells a handler that its client has left: [`ConnectionFacts::client_gone`](crate::ConnectionFacts::client_gone).
 ///
 /// A client has left when it closes its side of the connection (a FIN counts, so half a close does too), resets it or,
 /// on HTTP/2, the request's stream, or cannot be written to any more, whether or not further bytes of it wait to be
