@@ -6,9 +6,10 @@ use crate::proxy::WebSocketRule;
 use crate::scene::Scene;
 use crate::server::Server;
 
-/// A page that is reloaded in the middle goes on with its session.
-fn reloaded(transport: &str) {
+/// A page that is reloaded in the middle goes on with its session. `before` is run on the first of the two.
+fn reloaded(transport: &str, before: &str) {
     let Some(mut scene) = Scene::start() else { return };
+    scene.page.run(before);
     let options = format!("{{ transports: ['{transport}'], resume: 'conversation' }}");
     scene.begin(&options);
     scene.talk(300);
@@ -32,17 +33,25 @@ fn reloaded(transport: &str) {
 
 #[test]
 fn reloaded_on_websocket() {
-    reloaded("websocket");
+    reloaded("websocket", "");
 }
 
 #[test]
 fn reloaded_on_a_stream() {
-    reloaded("sse");
+    reloaded("sse", "");
 }
 
 #[test]
 fn reloaded_on_polls() {
-    reloaded("poll");
+    reloaded("poll", "");
+}
+
+#[test]
+fn reloaded_behind_a_clock_that_goes_back_by_an_hour() {
+    let ahead = "{ const now = Date.now.bind(Date); Date.now = () => now() + 3_600_000 }";
+    for transport in ["websocket", "sse", "poll"] {
+        reloaded(transport, ahead);
+    }
 }
 
 #[test]

@@ -300,6 +300,7 @@ async fn no_more_requests_are_taken_than_may_be_unanswered() {
     until("it is held up", || {
         site.metrics.refused(RefusedFor::Pipelined) == 1
     });
+    until("the first handler runs", || site.stage.begun.count() > 0);
     assert_eq!(site.stage.begun.count(), 1);
     site.stage.permits.add_permits(200);
     for _ in 0..200 {

@@ -1,5 +1,5 @@
-// One conversation with the server over WebSocket, server-sent events or long polling, whichever gets through. Its
-// promises are in client.d.ts, its protocol in docs/wire-protocol.md.
+// One conversation over WebSocket, server-sent events or long polling, whichever gets through. Its promises are in
+// client.d.ts, its protocol in docs/wire-protocol.md.
 
 const PROTOCOL = "lossless.v1";
 const CONTROL = "\x1e"; // begins what is no message
@@ -101,7 +101,7 @@ export class LosslessSocket extends EventTarget {
     if (!line?.live) return;
     if (!line.socket) return void this.#post(line);
     while (line.next <= this.#sent && line.socket.bufferedAmount < BATCH) {
-      // What a POST brought meanwhile is dropped by its number, so anything may stand for it.
+      // What a POST brought meanwhile is dropped by its number: anything may stand for it.
       const item = this.#queue[line.next++ - this.#sent + this.#queue.length - 1] ?? { data: "" };
       item.isTried = true;
       line.socket.send(item.data[0] === CONTROL ? CONTROL + item.data : item.data);
@@ -314,7 +314,7 @@ export class LosslessSocket extends EventTarget {
     this.#live(line, await this.#ask(line, "/send", { cursor: this.#cursor }));
     for (;;) {
       const cursor = this.#cursor;
-      const answer = await this.#ask(line, `/poll?max=256&cursor=${cursor}&request=${(this.#asked = Math.max(this.#asked + 1, Date.now()))}`, undefined, this.#limits.wait_ms + 10_000);
+      const answer = await this.#ask(line, `/poll?max=256&cursor=${cursor}&request=${++this.#asked}`, undefined, this.#limits.wait_ms + 10_000);
       this.#acked = cursor;
       if (answer.gap) this.#gap(answer.gap.cursor);
       for (const message of answer.messages) this.#message(message.seq, unwrap(message));
@@ -404,7 +404,7 @@ export class LosslessSocket extends EventTarget {
   #tick() {
     const passed = Date.now() - this.#ticked;
     this.#ticked += passed;
-    // A page that slept did not listen, so silence does not count.
+    // A page that slept did not listen.
     const step = passed > 0 && passed < 5_000 ? passed : 1_000;
     if (step !== passed) {
       this.#wake();
@@ -452,13 +452,20 @@ export class LosslessSocket extends EventTarget {
     const key = this.#options.resume;
     if (!key) return isKept || this.close();
     const queue = this.#queue.map((item) => ({ ...item, ...wrap(item), data: undefined }));
-    const saved = { session: this.#session, cursor: this.#cursor, sent: this.#sent, start: this.#start, queue };
+    const saved = {
+      session: this.#session,
+      cursor: this.#cursor,
+      asked: this.#asked,
+      sent: this.#sent,
+      start: this.#start,
+      queue,
+    };
     try {
       sessionStorage.setItem(key, JSON.stringify(saved));
     } catch {}
   }
 
-  // Taken out, so that a duplicate of this tab finds nothing. Storage may be forbidden.
+  // Taken out: a duplicate of this tab finds nothing.
   #found() {
     const key = this.#options.resume;
     try {
@@ -480,6 +487,7 @@ export class LosslessSocket extends EventTarget {
     this.#news.resumed = true;
     this.#session = saved.session;
     this.#cursor = saved.cursor;
+    this.#asked = saved.asked;
     this.#start = saved.start;
     this.#sent = saved.sent - saved.queue.length;
     for (const item of saved.queue) this.#keep({ ...item, data: unwrap(item) });
