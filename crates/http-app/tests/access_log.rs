@@ -4,62 +4,27 @@
 
 mod common;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::Path;
 use axum::routing::{get, post};
+use common::log::Log;
 use common::{Server, config, eventually};
 use http_app::{App, AppConfig, Waf};
-use tracing_subscriber::fmt::MakeWriter;
 
-/// Everything that was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap();
-        String::from_utf8(bytes.clone())
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// The lines of the access log for this path.
-    fn of(&self, path: &str) -> Vec<String> {
-        let wanted = format!("path={path:?}");
-        let is_wanted = |line: &String| line.contains("http_app::access") && line.contains(&wanted);
-        self.lines().into_iter().filter(is_wanted).collect()
-    }
-
-    fn only(&self, path: &str) -> String {
-        eventually(path, || !self.of(path).is_empty());
-        let mut lines = self.of(path);
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        lines.remove(0)
-    }
+/// The lines of the access log for this path.
+fn lines_of(path: &str) -> Vec<String> {
+    let wanted = format!("path={path:?}");
+    let mut lines = Log::get().lines();
+    lines.retain(|line| line.contains("http_app::access") && line.contains(&wanted));
+    lines
 }
 
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
+fn only_line_of(path: &str) -> String {
+    eventually(path, || !lines_of(path).is_empty());
+    let mut lines = lines_of(path);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.remove(0)
 }
 
 fn has(line: &str, parts: &[&str]) {
@@ -70,11 +35,7 @@ fn has(line: &str, parts: &[&str]) {
 
 #[test]
 fn each_request_has_one_line_whatever_becomes_of_it() {
-    let log = Log::default();
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .init();
+    let log = Log::get();
     let app = App::new(AppConfig {
         request_timeout: Duration::from_millis(300),
         waf: Waf {
@@ -112,7 +73,7 @@ fn each_request_has_one_line_whatever_becomes_of_it() {
 
     client.send("GET /fine?token=SECRET HTTP/1.1\r\nHost: test\r\nAuthorization: SECRET\r\nX-Request-Id: id-1\r\n\r\n");
     assert_eq!(client.reply().status(), 200);
-    let line = log.only("/fine");
+    let line = only_line_of("/fine");
     has(
         &line,
         &[
@@ -148,23 +109,23 @@ fn each_request_has_one_line_whatever_becomes_of_it() {
         ),
     ] {
         server.client().send(request).reply();
-        has(&log.only(path), &parts);
+        has(&only_line_of(path), &parts);
     }
     server
         .client()
         .send("POST /body HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n")
         .reply()
         .assert_error(413);
-    has(&log.only("/body"), &["status=413", "\"POST\""]);
+    has(&only_line_of("/body"), &["status=413", "\"POST\""]);
     let mut client = server.client();
     client
         .send("HEAD /fine/head HTTP/1.1\r\nHost: test\r\n\r\n")
         .reply_without_body();
-    has(&log.only("/fine/head"), &["\"HEAD\"", "bytes=0"]);
+    has(&only_line_of("/fine/head"), &["\"HEAD\"", "bytes=0"]);
 
     let long = format!("/{}", "a".repeat(650));
     server.get(&long).assert_error(414);
-    let line = log.only(&long[..512]);
+    let line = only_line_of(&long[..512]);
     has(&line, &["status=414"]);
     assert!(!line.contains(&long[..513]), "the path is cut");
 
@@ -172,14 +133,14 @@ fn each_request_has_one_line_whatever_becomes_of_it() {
     leaving.send("GET /left HTTP/1.1\r\nHost: test\r\n\r\n");
     eventually("the request runs", || server.app.metrics().in_flight() == 1);
     drop(leaving);
-    has(&log.only("/left"), &["status=499"]);
+    has(&only_line_of("/left"), &["status=499"]);
 
     // A handler that logs what a client sent, decoded: the span says whose it is.
     server
         .client()
         .send("GET /spoken/a%0d%0a%1b%5b31mb%c2%9b HTTP/1.1\r\nHost: test\r\nX-Request-Id: id-2\r\n\r\n")
         .reply();
-    log.only("/spoken/a%0d%0a%1b%5b31mb%c2%9b");
+    only_line_of("/spoken/a%0d%0a%1b%5b31mb%c2%9b");
     let lines = log.lines();
     let spoken = lines
         .iter()
@@ -192,7 +153,7 @@ fn each_request_has_one_line_whatever_becomes_of_it() {
         .unwrap();
     has(panicked, &[r"on purpose\r\n\u{1b}[31mred"]);
 
-    let whole = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let whole = log.text();
     assert!(!whole.contains("SECRET"), "{whole}");
     let raw = whole.chars().find(|char| char.is_control() && *char != '\n');
     assert_eq!(raw, None, "{whole}");

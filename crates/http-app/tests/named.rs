@@ -5,60 +5,14 @@
 mod common;
 
 use std::future::pending;
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::routing::{get, post};
+use common::log::Log;
 use common::{Client, Server, block_on, config, eventually};
 use core_executor::{StopReport, TaskOptions};
 use http_app::{App, AppConfig, OnDisconnect};
-use tracing_subscriber::fmt::MakeWriter;
-
-/// Everything that was logged by this process.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn get() -> &'static Self {
-        static LOG: OnceLock<Log> = OnceLock::new();
-        LOG.get_or_init(|| {
-            let log = Self::default();
-            tracing_subscriber::fmt()
-                .with_ansi(false)
-                .with_writer(log.clone())
-                .init();
-            log
-        })
-    }
-
-    fn has(&self, parts: &[&str]) -> bool {
-        let bytes = self.0.lock().unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        text.lines()
-            .any(|line| parts.iter().all(|part| line.contains(part)))
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 const LONG: Duration = Duration::from_secs(5);
 

@@ -1,6 +1,7 @@
 //! A running application and a client of raw bytes, for every test of this crate.
 #![allow(dead_code, reason = "each test binary uses its share")]
 
+pub(crate) mod log;
 pub(crate) mod stage;
 
 use std::io::{ErrorKind, Read, Write};
