@@ -307,7 +307,14 @@ impl Example {
 
     /// Everything it has said so far on standard error; all of it once it has ended.
     pub fn all_lines(&mut self) -> Vec<String> {
-        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(50)) {
+        let has_ended = self.child.try_wait().expect("it is our child").is_some();
+        // What it said last may still be on its way, behind which the channel ends.
+        let patience = if has_ended {
+            PATIENCE
+        } else {
+            Duration::from_millis(50)
+        };
+        while let Ok(line) = self.lines.recv_timeout(patience) {
             self.seen.push(line);
         }
         self.seen.clone()

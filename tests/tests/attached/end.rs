@@ -102,7 +102,8 @@ fn a_callback_that_blocks_its_thread_cannot_hold_the_end_up() {
     let began = Instant::now();
     let report = finalize(runtime);
     let took = began.elapsed();
-    assert!(took < Duration::from_millis(1300), "took {took:?}");
+    // How much longer at the most is measured among the neighbours.
+    assert!(took < Duration::from_secs(5), "took {took:?}");
     assert_eq!(report.executor.stuck_workers, 1, "{report}");
     assert_eq!((report.websocket.cut_off, report.code()), (1, 2), "{report}");
     drop(release);

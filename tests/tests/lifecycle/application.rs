@@ -15,7 +15,7 @@ use workspace_tests::{PATIENCE, http};
 
 use crate::model::{Command, Door, Life, Model, Stage};
 use crate::scene::{
-    Answering, Counts, ROOM, Socket, app, ask, block_on, farewell, read, say, text, until, ws,
+    Answering, Counts, ROOM, Socket, app, ask, block_on, farewell, own_host, read, say, text, until, ws,
 };
 
 /// One running application with its clients.
@@ -50,12 +50,13 @@ impl Application {
         let executor = executor.expect("threads can be started");
         let handle = executor.shutdown_handle();
         let (counts, gate) = (Arc::new(Counts::default()), Arc::new(Semaphore::new(0)));
-        let ws = ws(&counts, handle.clone());
+        let host = own_host();
+        let ws = ws(&host, &counts, handle.clone());
         let (hub, bridge) = (
             ws.hub(),
             LongPollBridge::new(LongPollConfig::default()).open_mailboxes(true),
         );
-        let runtime = AttachedRuntime::builder(app(&counts, &gate, handle.clone()), ws)
+        let runtime = AttachedRuntime::builder(app(&host, &counts, &gate, handle.clone()), ws)
             .long_polling(bridge.clone())
             .start(executor)
             .expect("it starts");

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -83,9 +83,17 @@ pub(crate) fn farewell(mut socket: Socket) -> Option<u16> {
     code
 }
 
-pub(crate) fn app(counts: &Arc<Counts>, gate: &Arc<Semaphore>, stop: ShutdownHandle) -> App {
+/// An address of this machine that no run before had, so that a port which is free again is nobody else's.
+pub(crate) fn own_host() -> String {
+    static RUNS: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = RUNS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    format!("127.1.{high}.{low}")
+}
+
+pub(crate) fn app(host: &str, counts: &Arc<Counts>, gate: &Arc<Semaphore>, stop: ShutdownHandle) -> App {
     let (hooked, counted, gate) = (counts.clone(), counts.clone(), gate.clone());
     let config = AppConfig {
+        host: host.to_owned(),
         port: 0,
         ..AppConfig::default()
     };
@@ -112,10 +120,11 @@ pub(crate) fn app(counts: &Arc<Counts>, gate: &Arc<Semaphore>, stop: ShutdownHan
         .on_shutdown(move || async move { count(&hooked.hooks) })
 }
 
-pub(crate) fn ws(counts: &Arc<Counts>, stop: ShutdownHandle) -> WsServer {
+pub(crate) fn ws(host: &str, counts: &Arc<Counts>, stop: ShutdownHandle) -> WsServer {
     let (opened, closed) = (counts.clone(), counts.clone());
     let (binary, typed) = (stop.clone(), stop.clone());
     let config = WsConfig {
+        host: host.to_owned(),
         port: 0,
         ..WsConfig::default()
     };
