@@ -32,6 +32,10 @@ planted *names:
 lifecycle runs="10000" seed="1":
     LIFECYCLE_RUNS={{ runs }} LIFECYCLE_SEED={{ seed }} cargo test -p workspace-tests --test lifecycle
 
+# Whole applications over a simulated network, from as many seeds and from the first one likes.
+simulated seeds="2000" from="0":
+    SIMULATED_SEEDS={{ seeds }} SIMULATED_FROM={{ from }} cargo test -p workspace-tests --test simulated
+
 # What a waiting poll costs, the loop of an old page for so many seconds, a flood of new sessions, and guessed ids.
 bridge polls="10000" seconds="60" flood="150000" guesses="100000":
     BRIDGE_POLLS={{ polls }} BRIDGE_SECONDS={{ seconds }} BRIDGE_FLOOD={{ flood }} BRIDGE_GUESSES={{ guesses }} \

@@ -61,10 +61,10 @@ mod error;
 pub use error::RuntimeError;
 
 pub use core_executor::{
-    Accepted, BudgetConfig, Cause, ClientGone, CloseReason, Closed, ConnectionFacts, ConnectionId,
+    Accepted, Arrival, BudgetConfig, Cause, ClientGone, CloseReason, Closed, ConnectionFacts, ConnectionId,
     ConnectionInfo, ConnectionStateListener, Env, EnvError, ExecutorConfig, ExecutorError, ExecutorMetrics,
-    InheritError, InheritedSockets, Notice, RuntimeExecutor, ShutdownHandle, ShutdownSignal, Spawner,
-    StopCause, StopReport, TaskError, TaskHandle, TaskOptions, TrustedProxies, Unfinished,
+    InheritError, InheritedSockets, Listener, Notice, RuntimeExecutor, ShutdownHandle, ShutdownSignal,
+    Spawner, StopCause, StopReport, TaskError, TaskHandle, TaskOptions, TrustedProxies, Unfinished,
     listen_for_signals,
 };
 pub use core_executor::{ClientAuth, TlsConfig, TlsError, TlsFacts, TlsReloader, TlsVersion};

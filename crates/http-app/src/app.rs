@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use core_executor::ConnectionStateListener;
+use core_executor::{BindError, BoundListener, ConnectionStateListener, Listener};
 
 use crate::config::AppConfig;
 use crate::error::AppError;
@@ -61,7 +61,7 @@ pub struct App<S = ()> {
     fallback: Option<Fallback<S>>,
     files: Vec<Mount>,
     /// Bound by somebody else, instead of the configured address.
-    socket: Option<TcpListener>,
+    socket: Option<Result<BoundListener, BindError>>,
     /// What `/readyz` goes by, when there are probes.
     probes: Option<Readiness>,
     /// What `/openapi.json` says about the whole, when it is served.
@@ -157,7 +157,14 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn listener(mut self, socket: TcpListener) -> Self {
-        self.socket = Some(socket);
+        self.socket = Some(BoundListener::from_std(socket));
+        self
+    }
+
+    /// Accepts from any other source of connections, instead of [`AppConfig::host`] and [`AppConfig::port`]: Unix
+    /// sockets, a simulated network. It is closed by being dropped.
+    pub fn accept_from(mut self, source: impl Listener) -> Self {
+        self.socket = Some(Ok(BoundListener::from_listener(source)));
         self
     }
 

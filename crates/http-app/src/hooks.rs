@@ -5,11 +5,12 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use core_executor::{Spawner, TaskError, TaskOptions};
 use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 type HookFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 

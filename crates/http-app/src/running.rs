@@ -40,7 +40,7 @@ where
             .transpose()
             .map_err(|source| AppError::Tls { server, source })?;
         let listener = match parts.socket.take() {
-            Some(socket) => BoundListener::from_std(socket),
+            Some(bound) => bound,
             None => BoundListener::bind(host, *port),
         };
         let listener = listener.map_err(|source| AppError::Bind { server, source })?;

@@ -6,7 +6,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use core_executor::{BoundListener, ConnectionStateListener, ServeOptions, Spawner, TlsIdentity};
+use core_executor::{
+    BindError, BoundListener, ConnectionStateListener, Listener, ServeOptions, Spawner, TlsIdentity,
+};
 
 use crate::close::CloseInfo;
 use crate::config::WsConfig;
@@ -34,7 +36,7 @@ pub struct WsServer {
     handlers: Handlers,
     state_listener: Option<Arc<dyn ConnectionStateListener>>,
     /// Bound by somebody else, instead of the configured address.
-    socket: Option<TcpListener>,
+    socket: Option<Result<BoundListener, BindError>>,
 }
 
 impl WsServer {
@@ -176,7 +178,14 @@ impl WsServer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn listener(mut self, socket: TcpListener) -> Self {
-        self.socket = Some(socket);
+        self.socket = Some(BoundListener::from_std(socket));
+        self
+    }
+
+    /// Accepts from any other source of connections, instead of `host` and `port` of the settings: Unix sockets, a
+    /// simulated network. It is closed by being dropped.
+    pub fn accept_from(mut self, source: impl Listener) -> Self {
+        self.socket = Some(Ok(BoundListener::from_listener(source)));
         self
     }
 
@@ -210,7 +219,7 @@ impl WsServer {
         let load = |tls| TlsIdentity::load(tls, &self.hub.metrics().connections);
         let tls = config.tls.as_ref().map(load).transpose().map_err(WsError::Tls)?;
         let listener = match self.socket.take() {
-            Some(socket) => BoundListener::from_std(socket),
+            Some(bound) => bound,
             None => BoundListener::bind(&config.host, config.port),
         };
         Ok(BoundWsServer {

@@ -1,10 +1,9 @@
 //! From the description of an application to the router that serves it.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use axum::Router;
-use core_executor::ConnectionStateListener;
+use core_executor::{BindError, BoundListener, ConnectionStateListener};
 use serde_json::Value;
 
 use super::{App, Mount};
@@ -99,7 +98,7 @@ pub(crate) struct Parts {
     pub(crate) stop: StopHandle,
     pub(crate) listener: Option<Arc<dyn ConnectionStateListener>>,
     pub(crate) hooks: Vec<Hook>,
-    pub(crate) socket: Option<TcpListener>,
+    pub(crate) socket: Option<Result<BoundListener, BindError>>,
     pub(crate) readiness: Option<Readiness>,
     pub(crate) wanted: Wanted,
     pub(crate) in_budget: bool,
