@@ -24,6 +24,7 @@ use crate::resume::ResumeConfig;
 use crate::running::RunningWsServer;
 use crate::service::UpgradeService;
 use crate::session::Session;
+use crate::sync::Mutex;
 use crate::text::Text;
 
 /// A server that is being described: settings, callbacks, relays. Nothing is bound and nothing runs yet.
@@ -35,8 +36,8 @@ pub struct WsServer {
     hub: Hub,
     handlers: Handlers,
     state_listener: Option<Arc<dyn ConnectionStateListener>>,
-    /// Bound by somebody else, instead of the configured address.
-    socket: Option<Result<BoundListener, BindError>>,
+    /// Bound by somebody else, instead of the configured address. Locked, because a listener need not be `Sync`.
+    socket: Mutex<Option<Result<BoundListener, BindError>>>,
 }
 
 impl WsServer {
@@ -46,7 +47,7 @@ impl WsServer {
             hub: Hub::new(config),
             handlers: Handlers::default(),
             state_listener: None,
-            socket: None,
+            socket: Mutex::default(),
         }
     }
 
@@ -177,15 +178,15 @@ impl WsServer {
     /// assert_eq!(bound.local_addr(), address);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn listener(mut self, socket: TcpListener) -> Self {
-        self.socket = Some(BoundListener::from_std(socket));
+    pub fn listener(self, socket: TcpListener) -> Self {
+        *self.socket.lock() = Some(BoundListener::from_std(socket));
         self
     }
 
     /// Accepts from any other source of connections, instead of `host` and `port` of the settings: Unix sockets, a
     /// simulated network. It is closed by being dropped.
-    pub fn accept_from(mut self, source: impl Listener) -> Self {
-        self.socket = Some(Ok(BoundListener::from_listener(source)));
+    pub fn accept_from(self, source: impl Listener) -> Self {
+        *self.socket.lock() = Some(Ok(BoundListener::from_listener(source)));
         self
     }
 
@@ -214,11 +215,12 @@ impl WsServer {
     ///
     /// # Errors
     /// [`WsError::Bind`], which names the address, and [`WsError::Tls`], which names the setting and the file.
-    pub fn bind(mut self) -> Result<BoundWsServer, WsError> {
+    pub fn bind(self) -> Result<BoundWsServer, WsError> {
         let config = self.hub.config();
         let load = |tls| TlsIdentity::load(tls, &self.hub.metrics().connections);
         let tls = config.tls.as_ref().map(load).transpose().map_err(WsError::Tls)?;
-        let listener = match self.socket.take() {
+        let bound = self.socket.lock().take();
+        let listener = match bound {
             Some(bound) => bound,
             None => BoundListener::bind(&config.host, config.port),
         };
