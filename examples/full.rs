@@ -61,6 +61,7 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
     AttachedRuntime::builder(app, ws)
         .long_polling(bridge)
         .metrics(config.metrics)
+        .ops(config.ops)
         .inherited(InheritedSockets::take()?)
         .start(executor)?
         .run()

@@ -51,6 +51,7 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
     AttachedRuntime::builder(routes(App::with_state(config.http, lab), events), ws)
         .long_polling(bridge)
         .metrics_with(config.metrics, registry)
+        .ops(config.ops)
         .start(executor)?
         .run()
 }

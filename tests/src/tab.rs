@@ -1,7 +1,9 @@
 //! One tab of a Chromium.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::{env, fs};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
@@ -90,6 +92,14 @@ impl Tab {
         let answer = self.command("Page.captureScreenshot", &json!({ "format": "png" }));
         let data = answer["data"].as_str().expect("a picture");
         BASE64_STANDARD.decode(data).expect("base64")
+    }
+
+    /// Leaves the picture in the directory that `PICTURES` names, if it names one.
+    pub fn keep_picture(&self, name: &str, width: u32, height: u32) {
+        if let Some(directory) = env::var_os("PICTURES") {
+            let path = PathBuf::from(directory).join(format!("{name}.png"));
+            fs::write(path, self.picture(width, height)).expect("the picture can be written");
+        }
     }
 
     /// Errors that no script of the browser's pages caught.

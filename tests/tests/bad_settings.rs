@@ -52,6 +52,22 @@ fn bad_settings_are_start_errors() {
     );
 }
 
+/// Of a secret the error says only where it is.
+#[test]
+fn a_bad_secret_is_a_start_error_that_does_not_show_it() {
+    for secret in ["hunter2-hunter2", "hunter2 hunter2 hunter2"] {
+        let launch = Launch::new("full").file(".env", &format!("OPS_TOKEN=\"{secret}\"\n"));
+        let (code, said) = launch.run_to_end();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(".env:1") && said.contains("OPS_TOKEN"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    refused(
+        Launch::new("minimal").set("OPS_TOKEN", "short"),
+        &["OPS_TOKEN", "16 to 256 visible ASCII characters"],
+    );
+}
+
 #[test]
 fn tls_without_usable_files_is_a_start_error() {
     let tls = || Launch::new("full").set("SERVER_TLS_ENABLED", "true");

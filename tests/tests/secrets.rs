@@ -3,8 +3,10 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
+use workspace_tests::certificate::{self, self_signed};
 use workspace_tests::example::Launch;
 use workspace_tests::http;
+use workspace_tests::observe::until;
 use workspace_tests::raw::{Raw, TEXT};
 
 const SECRET: &str = "correct-horse-battery-staple";
@@ -58,6 +60,86 @@ fn a_secret_of_the_settings_appears_nowhere() {
     said += &lab.all_lines().join("\n");
     assert!(said.len() > 10_000, "{said}");
     assert!(!said.contains(SECRET), "{said}");
+}
+
+/// The token goes over every way in which it can be wrong or right, the key is read at the start, again, and when it is no
+/// good any more.
+#[test]
+fn the_operators_token_and_the_key_of_tls_appear_nowhere() {
+    let (certificate, key) = self_signed();
+    let mut lab = Launch::new("lab")
+        .set("RUST_LOG", "trace")
+        .set("LOGGING_ASYNC", "false")
+        .set("SERVER_TLS_ENABLED", "true")
+        .set("SERVER_TLS_CERT_FILE", "server.pem")
+        .set("SERVER_TLS_KEY_FILE", "server.key")
+        .file("server.pem", &certificate)
+        .file("server.key", &key)
+        .file(".env", &format!("OPS_TOKEN={SECRET}\n"))
+        .start();
+    let mut said = String::new();
+    let mut hear = |answer: http::Answer| {
+        said += &format!("{answer:?} {}", String::from_utf8_lossy(&answer.body));
+        answer
+    };
+    let ask = |method: &str, path: &str, fields: &str| {
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n");
+        http::send(lab.metrics(), &format!("{head}{fields}\r\n"))
+    };
+    let given = format!("Authorization: Bearer {SECRET}\r\n");
+    let login = hear(ask("POST", "/_ops/login", &given));
+    assert_eq!(login.status, 204);
+    let cookie = login.header("set-cookie").expect("a cookie");
+    let seal = cookie.split(['=', ';']).nth(1).expect("a value").to_owned();
+    for path in ["/_ops", "/_ops/state.json", "/metrics", "/readyz"] {
+        assert_eq!(hear(ask("GET", path, &given)).status, 200, "{path}");
+        for wrong in [
+            format!("Authorization: Basic {SECRET}\r\n"),
+            format!("Authorization: Bearer {SECRET}x\r\n"),
+            format!("Cookie: ops={SECRET}\r\n"),
+        ] {
+            hear(ask("GET", path, &wrong));
+        }
+    }
+    let mut secure = certificate::connect(lab.http(), &certificate, &[]);
+    let request = format!("GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{given}\r\n");
+    secure.write_all(request.as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    secure.read_to_end(&mut answer).expect("an answer");
+    said += &String::from_utf8_lossy(&answer);
+
+    lab.signal("HUP");
+    until("the key is read again", || {
+        lab.metric("http_tls_reloads_total") >= 1.0
+    });
+    // Half a key: whatever reads it has something to complain about.
+    lab.write("server.key", &key[..key.len() / 2]);
+    lab.signal("HUP");
+    until("the fault is counted", || {
+        lab.metric("http_tls_reload_errors_total") >= 1.0
+    });
+    let pushed = http::send(
+        lab.metrics(),
+        &format!("POST /_ops/drain HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n{given}\r\n"),
+    );
+    assert_eq!(pushed.status, 202);
+    assert_eq!(lab.wait().code(), Some(0));
+    let lines = lab.all_lines();
+    assert!(
+        lines.iter().any(|line| line.contains("operator's page")),
+        "{lines:?}"
+    );
+    let logged = lines.join("\n");
+    assert!(!logged.contains(&seal), "what the cookie is worth was logged");
+    said += &logged;
+    assert!(!said.contains(SECRET), "{said}");
+    let of_key = key
+        .lines()
+        .filter(|line| !line.starts_with("-----") && line.len() >= 16);
+    let parts: Vec<&str> = of_key.map(|line| &line[..16]).collect();
+    assert!(!parts.is_empty());
+    assert!(parts.iter().all(|part| !said.contains(part)), "{said}");
 }
 
 /// The value that is wrong is named, the others are not.

@@ -3,17 +3,19 @@
 use crate::banner::Addresses;
 use crate::drain::Conductor;
 use crate::endpoints;
+use crate::ops::OpsConfig;
 use crate::parts::{Sockets, WsPart};
 use crate::phase::PhaseBoard;
 use crate::runtime::Manners;
+use crate::sources::Sources;
 use crate::{AttachedRuntime, RuntimeError};
-use core_executor::{ExecutorMetrics, InheritedSockets, RuntimeExecutor, Spawner};
+use core_executor::{InheritedSockets, RuntimeExecutor, Spawner};
 use http::Method;
-use http_app::{App, BoundApp, HttpMetrics, MetricsConfig, metrics_app};
+use http_app::{App, BoundApp, MetricsConfig};
 use longpoll_bridge::LongPollBridge;
 use prometheus::Registry;
 use tokio::sync::watch;
-use ws_server::{WsMetrics, WsServer};
+use ws_server::WsServer;
 
 /// The parts of an application: an HTTP app, a WebSocket server and what goes with them.
 ///
@@ -24,6 +26,7 @@ pub struct Builder<S = ()> {
     ws: WsServer,
     bridge: Option<LongPollBridge>,
     metrics: Option<(MetricsConfig, Option<Registry>)>,
+    ops: OpsConfig,
     /// Paths of the HTTP app that are WebSocket endpoints.
     upgrades: Vec<String>,
     /// Whether the WebSocket server has a port of its own.
@@ -41,6 +44,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
             ws,
             bridge: None,
             metrics: None,
+            ops: OpsConfig::default(),
             upgrades: Vec::new(),
             own_port: true,
             probes: true,
@@ -67,6 +71,17 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// with [`MetricsConfig::registry`].
     pub fn metrics_with(mut self, config: MetricsConfig, registry: Registry) -> Self {
         self.metrics = Some((config, Some(registry)));
+        self
+    }
+
+    /// Adds the operator's page `/_ops` to the metrics listener, if there is a token: phase and progress of the end,
+    /// sessions, rooms, slow consumers, close reasons, the times of each route, and a button that asks for the end as
+    /// [`ShutdownHandle::request_stop`](crate::ShutdownHandle::request_stop) does. The same in JSON is
+    /// `/_ops/state.json`; `docs/operating.md` has its shape. Without a token these are unknown paths.
+    ///
+    /// A token without a metrics listener is an error at the start.
+    pub fn ops(mut self, config: OpsConfig) -> Self {
+        self.ops = config;
         self
     }
 
@@ -157,7 +172,7 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         }
         let manners = self.manners;
         let phases = PhaseBoard::new();
-        let bound = self.bind(executor.metrics(), &phases)?;
+        let bound = self.bind(&executor, &phases)?;
         let (spawner, watched, supervisor) = (executor.spawner(), phases.watch(), phases.supervisor());
         let (conductor, addresses, finished) = bound.serve(&spawner, phases)?;
         let reloader = conductor.tls_reloader();
@@ -168,12 +183,13 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     }
 
     /// Joins the parts and takes every address; nobody is served yet.
-    fn bind(self, executor: ExecutorMetrics, phases: &PhaseBoard) -> Result<Bound, RuntimeError> {
+    fn bind(self, executor: &RuntimeExecutor, phases: &PhaseBoard) -> Result<Bound, RuntimeError> {
         let Self {
             mut app,
             mut ws,
             bridge,
             metrics,
+            ops,
             upgrades,
             own_port,
             probes,
@@ -198,13 +214,18 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         app = app.on_shutdown(move || async move { asker.stop_async() });
         let sources = Sources {
             http: app.metrics(),
-            ws: ws.metrics(),
+            times: ops.token.is_some().then(|| app.route_times()),
+            hub: ws.hub(),
             bridge: bridge.clone(),
-            executor,
+            spawner: executor.spawner(),
+            executor: executor.metrics(),
         };
         let mut metrics = metrics
             .map(|(config, registry)| sources.exporter(config, registry, phases))
             .transpose()?;
+        if let Some(token) = ops.token {
+            metrics = Some(sources.operated(metrics, token, phases)?);
+        }
         if probes {
             metrics = metrics.map(|metrics| metrics.health_with(app.stop_handle()));
         }
@@ -241,41 +262,6 @@ impl<S> std::fmt::Debug for Builder<S> {
         out.debug_struct("Builder")
             .field("app", &self.app)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where the numbers of an application come from.
-struct Sources {
-    http: HttpMetrics,
-    ws: WsMetrics,
-    bridge: Option<LongPollBridge>,
-    executor: ExecutorMetrics,
-}
-
-impl Sources {
-    fn exporter(
-        &self,
-        config: MetricsConfig,
-        registry: Option<Registry>,
-        phases: &PhaseBoard,
-    ) -> Result<App, RuntimeError> {
-        let registry = match registry {
-            Some(registry) => registry,
-            None => config.registry().map_err(RuntimeError::Metrics)?,
-        };
-        self.register(&registry, phases)
-            .map_err(RuntimeError::Registration)?;
-        Ok(metrics_app(config, registry))
-    }
-
-    fn register(&self, registry: &Registry, phases: &PhaseBoard) -> prometheus::Result<()> {
-        self.http.register(registry)?;
-        self.ws.register(registry)?;
-        if let Some(bridge) = &self.bridge {
-            bridge.metrics().register(registry)?;
-        }
-        self.executor.register(registry)?;
-        phases.register(registry)
     }
 }
 

@@ -1,6 +1,6 @@
 //! All settings of an application, each with the part that obeys it.
 
-use crate::RuntimeError;
+use crate::{OpsConfig, RuntimeError};
 use core_executor::{Env, EnvError, ExecutorConfig};
 use http_app::{AppConfig, MetricsConfig};
 use longpoll_bridge::LongPollConfig;
@@ -32,6 +32,8 @@ pub struct Config {
     pub longpoll: LongPollConfig,
     /// For [`Builder::metrics`](crate::Builder::metrics): `METRICS_…`.
     pub metrics: MetricsConfig,
+    /// For [`Builder::ops`](crate::Builder::ops): `OPS_TOKEN`.
+    pub ops: OpsConfig,
     /// For the program's log: `LOGGING_…`.
     pub logging: LoggingConfig,
 }
@@ -58,6 +60,7 @@ impl Config {
             executor: ExecutorConfig::from_env(env)?,
             longpoll: LongPollConfig::from_env(env)?,
             metrics: MetricsConfig::from_env(env)?,
+            ops: OpsConfig::from_env(env)?,
             logging: LoggingConfig::from_env(env)?,
         })
     }

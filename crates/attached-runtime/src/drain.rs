@@ -55,8 +55,9 @@ impl Conductor {
         handle.request_stop();
         let clock = Clock::new(&executor, began);
 
-        let cause = phases.begin(&handle, clock.remaining());
         let progress = Progress::new(ws.hub(), bridge.clone(), phases.supervisor());
+        let open = progress.left(app.requests_in_flight());
+        let cause = phases.begin(&handle, clock.remaining(), open);
         let parts = Parts {
             app: &app,
             ws,

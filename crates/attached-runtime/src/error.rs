@@ -37,6 +37,12 @@ pub enum RuntimeError {
     /// Two metrics have the same name.
     #[error("cannot register the metrics")]
     Registration(#[source] prometheus::Error),
+    /// The token of the operator's page has not the form of one. It is not shown.
+    #[error("the operator's token is not 16 to 256 visible ASCII characters")]
+    OpsToken,
+    /// There is a token for the operator's page and no metrics listener, which serves it.
+    #[error("the operator's page (OPS_TOKEN) is served by the metrics listener, and there is none")]
+    OpsWithoutMetrics,
     /// A stop was asked for before the start.
     #[error("a stop was asked for before the start")]
     StopRequested,

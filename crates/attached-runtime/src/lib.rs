@@ -42,6 +42,7 @@ mod builder;
 mod endpoints;
 mod parts;
 mod runtime;
+mod sources;
 pub use builder::Builder;
 pub use runtime::{AttachedRuntime, run_http_and_ws, serve_http_and_ws};
 
@@ -49,6 +50,9 @@ mod banner;
 mod config;
 pub use banner::Addresses;
 pub use config::{Config, LoggingConfig};
+
+mod ops;
+pub use ops::{OpsConfig, OpsToken};
 
 mod drain;
 mod phase;
@@ -70,13 +74,14 @@ pub use core_executor::{
 pub use core_executor::{ClientAuth, TlsConfig, TlsError, TlsFacts, TlsReloader, TlsVersion};
 pub use http_app::{
     App, AppConfig, AppError, AppReport, ClientAddr, Disconnected, HookOutcome, HookReport, HttpMetrics,
-    MetricsConfig, OnDisconnect, OpenApi, RequestTimeout, RunningApp, Waf, WafMode, metrics_app,
+    MetricsConfig, OnDisconnect, OpenApi, RequestTimeout, RouteTimes, RunningApp, Waf, WafMode, metrics_app,
     metrics_router,
 };
 pub use longpoll_bridge::{LongPollBridge, LongPollConfig};
 pub use ws_server::{
-    CloseInfo, ClosedBy, Encoded, HandshakeRequest, Hub, JsonMessage, OutboxConfig, OutboxPolicy, Refusal,
-    Relay, RunningWsServer, SendOutcome, Session, Text, WsConfig, WsError, WsMetrics, WsReport, WsServer,
+    Backlog, CloseInfo, ClosedBy, Encoded, HandshakeRequest, Hub, JsonMessage, OutboxConfig, OutboxPolicy,
+    Refusal, Relay, RoomSize, RunningWsServer, SendOutcome, Session, Text, WsConfig, WsError, WsMetrics,
+    WsReport, WsServer,
 };
 
 /// The programs in the README and in the pages for people who come from elsewhere compile.

@@ -1,9 +1,11 @@
 //! Where an application is in its life.
 
+use crate::progress::Left;
 use core_executor::{ShutdownHandle, StopCause, Supervisor};
 use prometheus::{IntGauge, Registry};
 use std::fmt;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Where an application is in its life. It only ever goes forward.
@@ -31,12 +33,40 @@ impl fmt::Display for Phase {
     }
 }
 
+/// What there is to know of an application's life, for those who look at it.
+pub(crate) struct Life {
+    phase: watch::Receiver<Phase>,
+    beginning: Arc<OnceLock<Beginning>>,
+}
+
+/// How the end began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning {
+    pub(crate) at: Instant,
+    /// What it may take.
+    pub(crate) limit: Duration,
+    /// What was open then.
+    pub(crate) open: Left,
+}
+
+impl Life {
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// How the end began; nothing before.
+    pub(crate) fn beginning(&self) -> Option<Beginning> {
+        self.beginning.get().copied()
+    }
+}
+
 /// A supervisor is asked to wait for so long past the deadline: for threads to end, and the process.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Publishes the phase: to whoever watches, to the log, to a metric, to the supervisor.
 pub(crate) struct PhaseBoard {
     phase: watch::Sender<Phase>,
+    beginning: Arc<OnceLock<Beginning>>,
     gauge: IntGauge,
     supervisor: Supervisor,
 }
@@ -47,6 +77,7 @@ impl PhaseBoard {
         let gauge = IntGauge::new("runtime_phase", help).expect("the name is a valid metric name");
         Self {
             phase: watch::Sender::new(Phase::Serving),
+            beginning: Arc::default(),
             gauge,
             supervisor: Supervisor::default(),
         }
@@ -54,6 +85,13 @@ impl PhaseBoard {
 
     pub(crate) fn watch(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        Life {
+            phase: self.watch(),
+            beginning: Arc::clone(&self.beginning),
+        }
     }
 
     pub(crate) fn supervisor(&self) -> Supervisor {
@@ -71,8 +109,13 @@ impl PhaseBoard {
         tracing::info!(%phase, "entered a phase");
     }
 
-    /// The end begins and takes at most this long.
-    pub(crate) fn begin(&self, handle: &ShutdownHandle, limit: Duration) -> StopCause {
+    /// The end begins with so much that is open, and takes at most this long.
+    pub(crate) fn begin(&self, handle: &ShutdownHandle, limit: Duration, open: Left) -> StopCause {
+        self.beginning.get_or_init(|| Beginning {
+            at: Instant::now(),
+            limit,
+            open,
+        });
         self.supervisor.stopping(limit + MARGIN);
         self.enter(Phase::Draining);
         handle.cause().unwrap_or(StopCause::Requested)

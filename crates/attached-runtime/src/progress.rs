@@ -2,6 +2,7 @@
 
 use core_executor::Supervisor;
 use longpoll_bridge::LongPollBridge;
+use serde::Serialize;
 use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
@@ -19,8 +20,8 @@ pub(crate) struct Progress {
 }
 
 /// What is still open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Left {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Left {
     /// Requests without their whole answer, but for the next two.
     requests: u64,
     /// Polls that wait and SSE streams.
@@ -53,17 +54,28 @@ impl Progress {
         }
     }
 
-    fn left(&self, requests_in_flight: u64) -> Left {
-        let polls = self
-            .bridge
-            .as_ref()
-            .map_or(0, |bridge| (bridge.waiting() + bridge.streams()) as u64);
-        Left {
-            requests: requests_in_flight.saturating_sub(polls),
-            polls,
-            sessions: self.hub.sessions() as u64,
+    pub(crate) fn left(&self, requests_in_flight: u64) -> Left {
+        let polls = self.bridge.as_ref().map_or(0, polls_of);
+        Left::new(
+            requests_in_flight.saturating_sub(polls),
+            &self.hub,
+            self.bridge.as_ref(),
+        )
+    }
+}
+
+impl Left {
+    pub(crate) fn new(requests: u64, hub: &Hub, bridge: Option<&LongPollBridge>) -> Self {
+        Self {
+            requests,
+            polls: bridge.map_or(0, polls_of),
+            sessions: hub.sessions() as u64,
         }
     }
+}
+
+fn polls_of(bridge: &LongPollBridge) -> u64 {
+    (bridge.waiting() + bridge.streams()) as u64
 }
 
 impl fmt::Display for Left {

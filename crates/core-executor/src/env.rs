@@ -200,8 +200,8 @@ impl Env {
 
     /// The error for a value that has the right form and a wrong meaning. `expected` says what would be right.
     ///
-    /// It is [`EnvError::Invalid`], about the default when the key is absent, and [`EnvError::Undeclared`] for a key
-    /// that is not in [`KEYS`].
+    /// It is [`EnvError::Invalid`], about the default when the key is absent, [`EnvError::Secret`] for a secret, and
+    /// [`EnvError::Undeclared`] for a key that is not in [`KEYS`].
     pub fn invalid(&self, key: &'static str, expected: &str) -> EnvError {
         let Some(known) = KEYS.iter().find(|known| known.name == key) else {
             return EnvError::Undeclared { key };
@@ -294,6 +294,13 @@ fn check_known(path: &Path, line: usize, key: &str) -> Result<(), EnvError> {
 }
 
 fn invalid(key: &'static str, found: &Found, expected: &str) -> EnvError {
+    if KEYS.iter().any(|known| known.name == key && known.is_secret) {
+        return EnvError::Secret {
+            origin: found.origin.clone(),
+            key,
+            expected: expected.to_owned(),
+        };
+    }
     let value = found.value.chars().take(64).collect();
     EnvError::Invalid {
         origin: found.origin.clone(),

@@ -144,6 +144,16 @@ pub enum EnvError {
         /// The form the value should have.
         expected: String,
     },
+    /// The value of a [secret](crate::Key::is_secret) does not have the form its key needs.
+    #[error("{origin}: the value of `{key}`, which is not shown, is not {expected}")]
+    Secret {
+        /// `file:line`, `environment` or `pairs`.
+        origin: String,
+        /// The key.
+        key: &'static str,
+        /// The form the value should have.
+        expected: String,
+    },
     /// A crate asked for a key that is not in [`KEYS`](crate::KEYS): a mistake of the program, not of its user.
     #[error("`{key}` is not in the list of known settings")]
     Undeclared {

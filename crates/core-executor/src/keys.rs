@@ -12,6 +12,8 @@ pub struct Key {
     pub default: &'static str,
     /// What it does, with its unit.
     pub meaning: &'static str,
+    /// Whether its value is shown nowhere, not even in the error about it.
+    pub is_secret: bool,
 }
 
 const fn key(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
@@ -19,6 +21,16 @@ const fn key(name: &'static str, default: &'static str, meaning: &'static str) -
         name,
         default,
         meaning,
+        is_secret: false,
+    }
+}
+
+const fn secret(name: &'static str, meaning: &'static str) -> Key {
+    Key {
+        name,
+        default: "",
+        meaning,
+        is_secret: true,
     }
 }
 
@@ -30,6 +42,7 @@ pub const PREFIXES: &[&str] = &[
     "WAF_",
     "LONGPOLL_",
     "METRICS_",
+    "OPS_",
     "SHUTDOWN_",
 ];
 
@@ -248,6 +261,10 @@ pub const KEYS: &[Key] = &[
         "METRICS_PREFIX",
         "",
         "put before every metric's name, with an underscore",
+    ),
+    secret(
+        "OPS_TOKEN",
+        "16 to 256 visible ASCII characters that open the operator's page, empty = no such page",
     ),
     key("LOGGING_ASYNC", "true", "write the log from a thread of its own"),
     key(

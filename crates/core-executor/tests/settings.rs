@@ -129,6 +129,18 @@ fn errors_name_file_and_line_and_no_other_value() {
 }
 
 #[test]
+fn what_a_secret_is_set_to_is_in_no_error() {
+    let env = load("OPS_TOKEN=hunter2\n", "").unwrap();
+    let error = env.invalid("OPS_TOKEN", "long enough");
+    let shown = error.to_string();
+    assert!(
+        shown.ends_with("/.env:1: the value of `OPS_TOKEN`, which is not shown, is not long enough"),
+        "{shown}"
+    );
+    assert!(!format!("{shown} {error:?} {env:?}").contains("hunter2"));
+}
+
+#[test]
 fn an_unknown_key_of_ours_in_a_file_is_refused_with_a_hint() {
     let error = load("OTHER_PROGRAM=1\nSERVER_PROT=hunter2\n", "")
         .unwrap_err()

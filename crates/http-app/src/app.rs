@@ -14,6 +14,7 @@ use crate::hooks::{Hook, erase};
 use crate::metrics::HttpMetrics;
 use crate::openapi::{Described, OpenApi};
 use crate::probes::Readiness;
+use crate::route_times::RouteTimes;
 use crate::stop::StopHandle;
 use crate::visit::Wanted;
 
@@ -71,6 +72,8 @@ pub struct App<S = ()> {
     wanted: Wanted,
     /// Whether each request has a span.
     spans: bool,
+    /// Where the times of each route are counted, when they are.
+    times: Option<RouteTimes>,
     /// The first thing that was given and cannot be.
     problem: Option<AppError>,
 }
@@ -107,6 +110,7 @@ where
             described: Vec::new(),
             wanted: Wanted::default(),
             spans: false,
+            times: None,
             problem: None,
         }
     }
@@ -205,6 +209,21 @@ where
     /// What the application counts; register it before or after it runs.
     pub fn metrics(&self) -> HttpMetrics {
         self.metrics.clone()
+    }
+
+    /// How long the answers of each route take, counted from here on. Asked again, it gives the same.
+    ///
+    /// ```
+    /// use axum::routing::get;
+    /// use http_app::{App, AppConfig};
+    ///
+    /// let mut app = App::new(AppConfig::default()).route("/user/{id}", get(|| async { "Ada" }));
+    /// let registry = prometheus::Registry::new();
+    /// app.route_times().register(&registry)?;
+    /// # Ok::<(), prometheus::Error>(())
+    /// ```
+    pub fn route_times(&mut self) -> RouteTimes {
+        self.times.get_or_insert_with(RouteTimes::new).clone()
     }
 
     /// Asks the application to stop, for handlers and hooks that must be able to.

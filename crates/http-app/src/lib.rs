@@ -55,6 +55,8 @@ mod error;
 pub use error::AppError;
 
 mod route_names;
+mod route_times;
+pub use route_times::RouteTimes;
 mod running;
 pub use running::{BoundApp, RunningApp};
 mod run;

@@ -4,30 +4,50 @@ use axum::Router;
 
 use crate::openapi;
 
+/// What stands for the route of a request that no route takes.
+pub(crate) const NO_ROUTE: &str = "(no route)";
+
 /// The patterns of an application's routes.
 pub(crate) struct RouteNames {
-    patterns: matchit::Router<String>,
+    /// Finds the place in `patterns`.
+    matcher: matchit::Router<usize>,
+    patterns: Vec<String>,
 }
 
 impl RouteNames {
     pub(crate) fn of(router: &Router) -> Self {
-        let mut patterns = matchit::Router::new();
-        for pattern in openapi::routes_of(router).into_keys() {
+        let patterns: Vec<String> = openapi::routes_of(router).into_keys().collect();
+        let mut matcher = matchit::Router::new();
+        for (place, pattern) in patterns.iter().enumerate() {
             // The router has it, so it is no pattern that could not be had.
-            let _ = patterns.insert(pattern.clone(), pattern);
+            let _ = matcher.insert(pattern.clone(), place);
         }
-        Self { patterns }
+        Self { matcher, patterns }
+    }
+
+    /// All patterns, in order.
+    pub(crate) fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
+    /// The place among the patterns of the route that a request has, of which method and path are told.
+    pub(crate) fn place(&self, line: &[u8]) -> Option<usize> {
+        let start = line.iter().position(|byte| *byte == b' ')? + 1;
+        let path = String::from_utf8_lossy(&line[start..]);
+        self.matcher.at(&path).ok().map(|found| *found.value)
     }
 
     /// The name of a request of which method and path are told, such as `GET /user/7`: `GET /user/{id}`. It has nothing
     /// in it that a client chose.
     pub(crate) fn name(&self, line: &[u8]) -> String {
         let line = String::from_utf8_lossy(line);
-        let (method, path) = line.split_once(' ').unwrap_or((&line, ""));
+        let method = line.split(' ').next().unwrap_or_default();
         let method = METHODS.iter().find(|known| **known == method);
-        let pattern = self.patterns.at(path).ok().map(|found| found.value.as_str());
         let method = method.copied().unwrap_or("another method");
-        format!("{method} {}", pattern.unwrap_or("(no route)"))
+        let pattern = self
+            .place(line.as_bytes())
+            .map(|place| self.patterns[place].as_str());
+        format!("{method} {}", pattern.unwrap_or(NO_ROUTE))
     }
 }
 

@@ -105,6 +105,7 @@ impl BoundApp {
             wanted,
             in_budget,
             names,
+            times,
         } = parts;
         if let Some(readiness) = readiness {
             readiness.hears(spawner.shutdown_signal());
@@ -121,6 +122,7 @@ impl BoundApp {
                 move |line| names.name(line)
             }),
             names,
+            times,
         };
         let options = ServeOptions::new(name)
             .limits(config.limits)

@@ -21,6 +21,7 @@ use crate::detached::Detached;
 use crate::limits::{capped, declares_more_than, target_len};
 use crate::metrics::{HttpMetrics, Limit};
 use crate::route_names::RouteNames;
+use crate::route_times::RouteTimes;
 use crate::ticket::Ticket;
 use crate::visit::{Visit, Wanted};
 
@@ -35,6 +36,8 @@ pub(crate) struct Rules {
     /// Says what a worker is at.
     pub(crate) label: WorkLabel,
     pub(crate) names: Arc<RouteNames>,
+    /// Where the times of each route are counted, when they are.
+    pub(crate) times: Option<RouteTimes>,
 }
 
 /// The whole application as one service; core-executor clones it for every connection.
@@ -176,6 +179,9 @@ impl Begun {
         self.answered = true;
         let took = self.ticket.arrived().elapsed();
         self.metrics().answered(response.status(), took);
+        if let Some(times) = &self.ticket.rules().times {
+            times.answered(self.ticket.place_of_route(), took);
+        }
         match self.visit.take() {
             Some(visit) => visit.end(response),
             None => response,

@@ -83,6 +83,11 @@ impl Ticket {
         self.rules.detached.spawner().note_unfinished(name);
     }
 
+    /// The place of the request's route among all.
+    pub(crate) fn place_of_route(&self) -> Option<usize> {
+        self.rules.names.place(&self.line)
+    }
+
     /// The notes of a request, for layers and extractors. None outside of an [`App`](crate::App).
     pub(crate) fn of(extensions: &Extensions) -> Option<Arc<Self>> {
         extensions.get::<ConnectionInfo>()?.notes()

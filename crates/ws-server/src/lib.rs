@@ -112,12 +112,14 @@ pub use peer::Peer;
 pub use session::{Session, SessionId, TransportKind};
 
 mod hub;
+mod overview;
 mod publish;
 mod registry;
 mod room;
 mod rooms;
 mod roster;
 pub use hub::Hub;
+pub use overview::{Backlog, RoomSize};
 pub use publish::Published;
 
 mod encoded;

@@ -272,6 +272,11 @@ impl Outbox {
         held.messages > or_unlimited(limits.messages) / 2 || held.bytes > or_unlimited(limits.bytes) / 2
     }
 
+    /// What was given to the session and is not written.
+    pub(crate) fn held(&self) -> Load {
+        self.lock().held()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().queue.is_empty()
     }

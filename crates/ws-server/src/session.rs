@@ -329,6 +329,15 @@ impl Session {
         lost.is_some()
     }
 
+    /// What was given to it and is not written or, where its client acknowledges, not acknowledged.
+    pub(crate) fn held(&self) -> Load {
+        let mut held = self.0.outbox.held();
+        if let Some(resumable) = ResumableSession::of(self) {
+            held += resumable.held();
+        }
+        held
+    }
+
     pub(crate) fn enlist(&self) {
         let note = |seat| self.0.seat.store(seat, Ordering::Release);
         self.0.hub.tables().insert(self, note);

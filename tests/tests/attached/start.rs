@@ -2,7 +2,8 @@
 
 use crate::support::{app, executor, finalize, http_addr, ws, ws_addr};
 use attached_runtime::{
-    App, AppConfig, AttachedRuntime, Config, Phase, RuntimeError, RuntimeExecutor, WsConfig, WsServer,
+    App, AppConfig, AttachedRuntime, Config, OpsConfig, OpsToken, Phase, RuntimeError, RuntimeExecutor,
+    WsConfig, WsServer,
 };
 use axum::routing::get;
 use std::net::TcpListener;
@@ -34,6 +35,20 @@ fn a_start_after_a_stop_was_asked_for_is_an_error() {
     executor.shutdown_handle().request_stop();
     let error = AttachedRuntime::start(app(), ws(), executor).expect_err("it must not start");
     assert!(matches!(error, RuntimeError::StopRequested), "{error:?}");
+}
+
+#[test]
+fn an_operators_page_that_nobody_would_serve_is_an_error() {
+    let token = OpsToken::new("correct-horse-battery-staple").expect("long enough");
+    let error = AttachedRuntime::builder(app(), ws())
+        .ops(OpsConfig::new(token))
+        .start(executor())
+        .expect_err("it must not start");
+    assert!(matches!(error, RuntimeError::OpsWithoutMetrics), "{error:?}");
+    let started = AttachedRuntime::builder(app(), ws())
+        .ops(OpsConfig::default())
+        .start(executor());
+    assert!(finalize(started.expect("without a token there is nothing to serve")).is_clean());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::metrics::HttpMetrics;
 use crate::openapi::{self, Described, OpenApi};
 use crate::probes::{self, Readiness};
 use crate::route_names::RouteNames;
+use crate::route_times::RouteTimes;
 use crate::static_files::StaticFiles;
 use crate::stop::StopHandle;
 use crate::visit::Wanted;
@@ -44,6 +45,7 @@ where
             described,
             wanted,
             spans,
+            times,
             problem,
         } = self;
         if let Some(problem) = problem {
@@ -59,6 +61,9 @@ where
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(state);
         let names = Arc::new(RouteNames::of(&routes));
+        if let Some(times) = &times {
+            times.know(&names);
+        }
         let readiness = probes.map(|mut readiness| {
             readiness.also_hears(stop.clone());
             readiness
@@ -85,6 +90,7 @@ where
                 wanted,
                 in_budget,
                 names,
+                times,
             },
         ))
     }
@@ -103,6 +109,7 @@ pub(crate) struct Parts {
     pub(crate) wanted: Wanted,
     pub(crate) in_budget: bool,
     pub(crate) names: Arc<RouteNames>,
+    pub(crate) times: Option<RouteTimes>,
 }
 
 /// What the application answers by itself where no route of its own does.

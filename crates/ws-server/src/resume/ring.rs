@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::error::ResumeError;
 use crate::encoded::Encoded;
+use crate::outbox::Load;
 
 /// What a ring keeps at most; one message that is longer than `bytes` may be kept alone.
 #[derive(Debug, Clone, Copy)]
@@ -174,6 +175,14 @@ impl Ring {
     /// Messages that are kept.
     pub(super) fn len(&self) -> usize {
         self.kept.len()
+    }
+
+    /// The same with their bytes.
+    pub(super) fn held(&self) -> Load {
+        Load {
+            messages: self.kept.len(),
+            bytes: self.bytes,
+        }
     }
 
     /// Lets go of everything; gives how many messages no transport had been given.

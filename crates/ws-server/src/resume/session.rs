@@ -236,6 +236,11 @@ impl ResumableSession {
         Ok(())
     }
 
+    /// What the client has not acknowledged.
+    pub(crate) fn held(&self) -> Load {
+        self.0.lock().ring.held()
+    }
+
     /// Waits until the client has acknowledged everything. Returns whether the session still lives.
     pub(crate) async fn drained(&self) -> bool {
         loop {

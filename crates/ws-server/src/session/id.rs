@@ -39,6 +39,18 @@ pub enum TransportKind {
     Detached,
 }
 
+/// In the words of the browser client: `websocket`, `poll`, `sse`; `none` for nothing.
+impl fmt::Display for TransportKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::WebSocket => "websocket",
+            Self::LongPoll => "poll",
+            Self::Sse => "sse",
+            Self::Detached => "none",
+        })
+    }
+}
+
 impl TransportKind {
     const ALL: [Self; 4] = [Self::WebSocket, Self::LongPoll, Self::Sse, Self::Detached];
 
