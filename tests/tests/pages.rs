@@ -4,9 +4,10 @@
 //! Where no Chromium is installed the tests say so and prove nothing; `tests/run` sees to it that there is one. With
 //! `PICTURES` naming a directory they leave a picture of each page there.
 
-use std::path::PathBuf;
-use std::{env, fs};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
+use serde_json::Value;
 use workspace_tests::example::{Example, Launch};
 use workspace_tests::http;
 use workspace_tests::observe::skipped;
@@ -19,13 +20,6 @@ fn open(example: &Example, path: &str) -> Option<Tab> {
         skipped("no Chromium is installed");
     }
     tab
-}
-
-fn keep_picture(tab: &Tab, name: &str) {
-    if let Some(directory) = env::var_os("PICTURES") {
-        let path = PathBuf::from(directory).join(format!("{name}.png"));
-        fs::write(path, tab.picture(960, 540)).expect("the picture can be written");
-    }
 }
 
 /// Somebody at the chat's page.
@@ -96,7 +90,7 @@ fn two_talk(query: &str, transport: &str) {
         guest.reads("yes, over here");
     }
     ada.until("typing.innerText === ''");
-    keep_picture(&ada.0, "chat");
+    ada.0.keep_picture("chat", 960, 540);
 
     // A room of its own.
     grace.go("garden");
@@ -158,4 +152,103 @@ fn without_times(text: &str) -> String {
     parts.fold(first, |text, part| {
         text + "\"at\":" + part.trim_start_matches(|character: char| character.is_ascii_digit())
     })
+}
+
+/// A request that is under way until it is finished, so that an end has something to wait for.
+struct HeldRequest(TcpStream);
+
+impl HeldRequest {
+    fn new(example: &Example) -> Self {
+        let mut stream = http::connect(example.http());
+        let head =
+            "POST /ws/send HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("sent");
+        // It says so when somebody reads the body.
+        let mut proceed = [0; 25];
+        stream.read_exact(&mut proceed).expect("an answer");
+        assert_eq!(&proceed, b"HTTP/1.1 100 Continue\r\n\r\n");
+        Self(stream)
+    }
+
+    fn finish(mut self) {
+        self.0.write_all(b"{}").expect("sent");
+        let mut answer = String::new();
+        self.0.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.contains("missing 'type' field"), "{answer}");
+    }
+}
+
+/// Two tabs watch, each over another transport; one pushes the button.
+#[test]
+fn dashboard_moves_and_shows_the_end() {
+    let mut dashboard = Launch::new("dashboard").set("SHUTDOWN_BATCH", 20).start();
+    let Some(first) = open(&dashboard, "/") else {
+        return;
+    };
+    let second = first.beside(&format!("http://{}/?transports=sse,poll", dashboard.http()));
+    for (tab, transport) in [(&first, "websocket"), (&second, "sse")] {
+        tab.until(&format!(
+            "state.innerText === '{transport}' && phase.innerText === 'serving'"
+        ));
+        // The load is there: guests, what they say, and requests.
+        tab.until("Number(sessions.innerText) > 5");
+        tab.until("Number(written.innerText.replaceAll(',', '')) > 0 && Number(requests.innerText.replaceAll(',', '')) > 0");
+        tab.until("median.innerText.endsWith('s') && p99.innerText.endsWith('s')");
+        tab.until("rooms.innerText.includes('lobby')");
+        tab.until("document.querySelectorAll('#messages-chart .line').length === 2");
+        // And it moves.
+        tab.run("globalThis.seen = document.querySelector('#requests-chart .line').getAttribute('d')");
+        tab.until("document.querySelector('#requests-chart .line').getAttribute('d') !== seen");
+    }
+    // A picture has some seconds on it; who looks at none need not wait for them.
+    if std::env::var_os("PICTURES").is_some() {
+        std::thread::sleep(std::time::Duration::from_secs(55));
+    }
+    first.keep_picture("dashboard", 1000, 690);
+
+    assert_eq!(first.uncaught(), &[] as &[String]);
+    let held = HeldRequest::new(&dashboard);
+    second.run("drain.click()");
+    first.until("phase.innerText === 'draining' && ending.checkVisibility()");
+    first.until("/^[1-9][0-9]* requests, .* sessions are open/.test(left.innerText)");
+    first.keep_picture("dashboard-drain", 1000, 760);
+    held.finish();
+    assert_eq!(dashboard.wait().code(), Some(0), "{:?}", dashboard.all_lines());
+    first.until("phase.innerText === 'ended' && document.getElementById('done').value === 1");
+    second.until("state.innerText !== 'sse'");
+}
+
+/// What comes back has the fields of the lines `< …`, with numbers of its own.
+#[test]
+fn dashboard_says_what_its_readme_says() {
+    let readme = include_str!("../../examples/dashboard/README.md");
+    let mut example = Launch::new("dashboard").start();
+    let mut client = Client::connect(example.http(), "/ws");
+    let mut heard = 0;
+    for line in readme.lines() {
+        if let Some(said) = line.strip_prefix("> ") {
+            client.send(said);
+        } else if let Some(expected) = line.strip_prefix("< ") {
+            let (told, expected): (Value, Value) = (json_of(&client.text()), json_of(expected));
+            assert_eq!(told["type"], expected["type"]);
+            assert_eq!(fields(&told["payload"]), fields(&expected["payload"]));
+            assert_eq!(
+                fields(&told["payload"]["open"]),
+                fields(&expected["payload"]["open"])
+            );
+            heard += 1;
+        }
+    }
+    assert_eq!(heard, 2);
+    assert_eq!(example.terminate(), Some(0), "{:?}", example.all_lines());
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn fields(of: &Value) -> Vec<&String> {
+    of.as_object()
+        .map(|object| object.keys().collect())
+        .unwrap_or_default()
 }
