@@ -25,30 +25,22 @@ struct Live {
 }
 
 impl ConnectionGuard {
-    /// For a connection of which nothing is said yet; `counts` is asked for only where there is a listener.
+    /// For a connection of which nothing is said yet; `counts` is asked for, and the addresses are copied, only where there
+    /// is a listener.
+    #[inline]
     pub(crate) fn arrived(
         shared: Option<&SharedListener>,
         id: ConnectionId,
-        remote_addr: SocketAddr,
-        local_addr: SocketAddr,
+        remote_addr: &SocketAddr,
+        local_addr: &SocketAddr,
         counts: impl FnOnce() -> Arc<dyn ConnectionCounts>,
     ) -> Self {
-        let Some(shared) = shared.cloned() else {
-            return Self { live: None };
-        };
-        let live = Box::new(Live {
-            shared,
-            id,
-            remote_addr,
-            local_addr,
-            arrived: Instant::now(),
-            is_accepted: false,
-            counts: counts(),
-        });
-        Self { live: Some(live) }
+        let live = shared.map(|shared| Live::begin(shared, id, remote_addr, local_addr, counts));
+        Self { live }
     }
 
     /// The first word, with what a TLS handshake found out.
+    #[inline]
     pub(crate) fn accepted(&mut self, tls: Option<&Arc<TlsFacts>>) {
         if let Some(live) = &mut self.live {
             live.tell_accepted(tls);
@@ -61,6 +53,8 @@ impl ConnectionGuard {
     }
 
     /// The last word: the connection is over.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn closed(mut self, reason: CloseReason) {
         self.say_closed(reason);
     }
@@ -72,6 +66,18 @@ impl ConnectionGuard {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn say_dropped(&mut self) {
+        let reason = match std::thread::panicking() {
+            true => CloseReason::Error,
+            false => CloseReason::Cut,
+        };
+        self.say_closed(reason);
+    }
+
+    #[cold]
+    #[inline(never)]
     fn say_closed(&mut self, reason: CloseReason) {
         let Some(mut live) = self.live.take() else { return };
         live.tell_accepted(None);
@@ -87,7 +93,30 @@ impl ConnectionGuard {
     }
 }
 
+/// All of it apart from the code of a connection nobody hears of, which pays for a few looks at a null pointer alone.
 impl Live {
+    #[cold]
+    #[inline(never)]
+    fn begin(
+        shared: &SharedListener,
+        id: ConnectionId,
+        remote_addr: &SocketAddr,
+        local_addr: &SocketAddr,
+        counts: impl FnOnce() -> Arc<dyn ConnectionCounts>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            shared: shared.clone(),
+            id,
+            remote_addr: *remote_addr,
+            local_addr: *local_addr,
+            arrived: Instant::now(),
+            is_accepted: false,
+            counts: counts(),
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
     fn tell_accepted(&mut self, tls: Option<&Arc<TlsFacts>>) {
         if !std::mem::replace(&mut self.is_accepted, true) {
             self.tell(Cause::Accepted(Accepted {
@@ -108,15 +137,11 @@ impl Live {
 }
 
 impl Drop for ConnectionGuard {
+    #[inline]
     fn drop(&mut self) {
-        if self.live.is_none() {
-            return;
+        if self.live.is_some() {
+            self.say_dropped();
         }
-        let reason = match std::thread::panicking() {
-            true => CloseReason::Error,
-            false => CloseReason::Cut,
-        };
-        self.say_closed(reason);
     }
 }
 
@@ -152,7 +177,7 @@ mod tests {
     fn guard(shared: Option<&SharedListener>) -> ConnectionGuard {
         let addr = SocketAddr::from(([127, 0, 0, 1], 80));
         let mut guard =
-            ConnectionGuard::arrived(shared, ConnectionId::next(), addr, addr, || Arc::new(NoTraffic));
+            ConnectionGuard::arrived(shared, ConnectionId::next(), &addr, &addr, || Arc::new(NoTraffic));
         guard.accepted(None);
         guard
     }

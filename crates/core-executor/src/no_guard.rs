@@ -12,8 +12,8 @@ impl ConnectionGuard {
     pub(crate) fn arrived(
         _: Option<&SharedListener>,
         _: ConnectionId,
-        _: SocketAddr,
-        _: SocketAddr,
+        _: &SocketAddr,
+        _: &SocketAddr,
         _: impl FnOnce() -> Arc<dyn ConnectionCounts>,
     ) -> Self {
         Self

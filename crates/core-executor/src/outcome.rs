@@ -45,7 +45,19 @@ impl Outcome {
         }
     }
 
+    /// All that matters of it where nobody asks why: whether the connection goes on as HTTP/2.
+    pub(crate) fn untold(self) -> Self {
+        match self {
+            // Named apart because it is the usual end and has nothing in it to be dropped.
+            Self::Over(Ok(())) => Self::NothingOwed,
+            Self::Http2(stream, early) => Self::Http2(stream, early),
+            _ => Self::NothingOwed,
+        }
+    }
+
     /// Says the last word, when nothing happens on the connection any more: letting go of it may have written answers.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn tell(self, guard: ConnectionGuard, traffic: &Traffic, draining: bool) {
         match self {
             Self::NothingOwed => guard.closed(CloseReason::ServerStop),

@@ -68,8 +68,8 @@ impl Refusals {
         let mut guard = ConnectionGuard::arrived(
             self.listener.as_ref(),
             ConnectionId::next(),
-            remote_addr,
-            local_addr,
+            &remote_addr,
+            &local_addr,
             || traffic.clone(),
         );
         guard.accepted(None);

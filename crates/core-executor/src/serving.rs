@@ -59,9 +59,10 @@ impl Server {
         let requesting = self.shared.requesting.token();
         let traffic = Arc::new(Traffic::new(self.shared.totals.clone()));
         let (id, local_addr) = (ConnectionId::next(), arrival.local_addr(self.shared.local_addr));
-        let mut guard = ConnectionGuard::arrived(self.listener.as_ref(), id, remote_addr, local_addr, || {
-            traffic.clone()
-        });
+        let mut guard =
+            ConnectionGuard::arrived(self.listener.as_ref(), id, &remote_addr, &local_addr, || {
+                traffic.clone()
+            });
         let (stream, tls) = match self.open(arrival, permit).await {
             Ok(opened) => opened,
             Err(reason) => return guard.closed(reason),
@@ -101,8 +102,9 @@ impl Server {
             }
             outcome => outcome,
         };
-        if guard.is_heard() {
-            outcome.tell(guard, &traffic, self.shared.drain.has_begun());
+        match guard.is_heard() {
+            true => outcome.tell(guard, &traffic, self.shared.drain.has_begun()),
+            false => drop((guard, outcome)),
         }
     }
 
@@ -127,8 +129,7 @@ impl Server {
         abandoned.0 = None;
         match self.listener {
             Some(_) => outcome.settled(traffic, self.shared.drain.has_begun()),
-            // Nobody asks why.
-            None => outcome,
+            None => outcome.untold(),
         }
     }
 

@@ -53,7 +53,7 @@ impl Words {
             server: "model",
         };
         let addr = Nobody.local_addr();
-        ConnectionGuard::arrived(Some(&listener), ConnectionId::next(), addr, addr, || {
+        ConnectionGuard::arrived(Some(&listener), ConnectionId::next(), &addr, &addr, || {
             Arc::new(Nobody)
         })
     }
