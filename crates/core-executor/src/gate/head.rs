@@ -95,7 +95,11 @@ impl HeadParser {
         if self.fields > bounds.headers {
             return Err(Refusal::too_many_fields());
         }
-        let (name, value) = split_field(line)?;
+        // As nearly everybody writes the one field that every request has.
+        let (name, value) = match line.strip_prefix(b"Host: ") {
+            Some(value) => (&line[..4], value),
+            None => split_field(line)?,
+        };
         // Names of other lengths are no business of ours.
         if matches!(name.len(), 4 | 7 | 14 | 17) {
             self.take_field(name, value)?;
@@ -107,7 +111,7 @@ impl HeadParser {
     fn take_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         let value = trim(value);
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
+            4 if name == b"Host" || name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
                 if self.hosts > 1 || !is_host(value) {
                     return Err(Refusal::bad("invalid Host"));
@@ -171,7 +175,62 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 
 /// Without the optional white space around it (RFC 9110 §5.6.3).
 fn trim(value: &[u8]) -> &[u8] {
+    if let [first, .., last] = value
+        && !Kind::Blank.has(*first)
+        && !Kind::Blank.has(*last)
+    {
+        return value;
+    }
     let value = &value[Kind::Blank.prefix(value)..];
     let end = value.iter().rposition(|byte| !Kind::Blank.has(*byte));
     &value[..end.map_or(0, |last| last + 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        head: 1000,
+        headers: 10,
+    };
+
+    fn is_taken(fields: &str) -> bool {
+        let head = format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
+        let read = HeadParser::default().parse(head.as_bytes(), &BOUNDS);
+        matches!(read, Ok(Some(Head { length, .. })) if length == head.len())
+    }
+
+    #[test]
+    fn a_host_is_read_however_it_is_written() {
+        for fields in [
+            "Host: t",
+            "Host: t.example:80",
+            "host: t",
+            "HOST:t",
+            "Host:\tt",
+            "Host:  t",
+            "Host: t \t",
+            "Host: \tt",
+            "Host: ",
+            "Host:",
+            "A: b\r\nHost: t",
+        ] {
+            assert!(is_taken(fields), "{fields:?}");
+        }
+        for fields in [
+            "Host : t",
+            "Host t",
+            " Host: t",
+            "Host: a b",
+            "Host: a\tb",
+            "Host: a\r\nHost: a",
+            "Host: a\r\nhost:a",
+            "Host: a\r\n b",
+            "Host: a,b c",
+            "Hosts: a",
+        ] {
+            assert!(!is_taken(fields), "{fields:?}");
+        }
+    }
 }
