@@ -5,6 +5,7 @@
 
 use crate::outcome::Outcome;
 use crate::traffic::Traffic;
+use crate::turn_clock;
 use std::future::{Future, pending};
 use std::io;
 use std::pin::Pin;
@@ -54,6 +55,7 @@ impl<F: Future<Output = hyper::Result<()>>> Future for Attended<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.traffic.begin_turn();
+        turn_clock::begin_turn();
         if let Poll::Ready(over) = self.serving.as_mut().poll(cx) {
             return Poll::Ready(Outcome::Over(over));
         }

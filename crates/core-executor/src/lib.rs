@@ -89,6 +89,7 @@ mod stream_cell;
 mod tracked_service;
 mod traffic;
 mod trusted_proxies;
+mod turn_clock;
 mod unfinished;
 mod watchdog;
 mod work_label;
@@ -110,6 +111,7 @@ pub use serve::serve;
 pub use serve_options::ServeOptions;
 pub use stream::{DuplexStream, IoStream};
 pub use trusted_proxies::{NoNetwork, TrustedProxies};
+pub use turn_clock::read_clock;
 
 mod tls;
 pub use tls::{

@@ -9,7 +9,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::{BoxError, Router};
 use bytes::Bytes;
-use core_executor::{ClientGone, ConnectionInfo, WorkLabel};
+use core_executor::{ClientGone, ConnectionInfo, WorkLabel, read_clock};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body::Body as HttpBody;
 use tower_service::Service;
@@ -92,15 +92,22 @@ impl AppService {
 
     /// The notes of a request, and where further layers find them.
     fn ticket<B>(&mut self, request: &mut Request<B>) -> Arc<Ticket> {
-        let Some(info) = request.extensions().get::<ConnectionInfo>() else {
-            let line = line_of(Vec::new(), request);
-            return Arc::new(Ticket::new(Arc::clone(&self.rules), ClientGone::never(), line));
-        };
+        // Beside the request for a moment, so that they are looked into once.
+        let mut extensions = std::mem::take(request.extensions_mut());
         let line = |before| line_of(before, request);
-        let ticket = Ticket::renewed(&mut self.ticket, &self.rules, &info.client_gone, line);
-        if let Some(info) = request.extensions_mut().get_mut::<ConnectionInfo>() {
-            info.leave_notes(ticket.clone());
-        }
+        let ticket = match extensions.get_mut::<ConnectionInfo>() {
+            Some(info) => {
+                let ticket = Ticket::renewed(&mut self.ticket, &self.rules, &info.client_gone, line);
+                info.leave_notes(ticket.clone());
+                ticket
+            }
+            None => Arc::new(Ticket::new(
+                Arc::clone(&self.rules),
+                ClientGone::never(),
+                line(Vec::new()),
+            )),
+        };
+        *request.extensions_mut() = extensions;
         ticket
     }
 
@@ -177,7 +184,8 @@ impl Begun {
     /// Counts the answer and completes it.
     pub(crate) fn answer(&mut self, response: Response) -> Response {
         self.answered = true;
-        let took = self.ticket.arrived().elapsed();
+        let now = read_clock().into_std();
+        let took = now.saturating_duration_since(self.ticket.arrived());
         self.metrics().answered(response.status(), took);
         if let Some(times) = &self.ticket.rules().times {
             times.answered(self.ticket.place_of_route(), took);

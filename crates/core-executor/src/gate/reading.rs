@@ -3,7 +3,7 @@
 use super::ending::Ending;
 use super::stream::{Held, Wait};
 use super::{Gate, Refusal, Step, preface};
-use crate::{CloseReason, RefusedFor};
+use crate::{CloseReason, RefusedFor, turn_clock};
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -262,7 +262,7 @@ impl Gate {
     pub(super) fn begin_idling(&mut self, cx: &mut Context<'_>) {
         let limit = self.rules.limits.keep_alive;
         if !limit.is_zero() && !self.has_part_of_head() {
-            let now = Instant::now();
+            let now = turn_clock::of_turn();
             self.wait = Some((Wait::NextRequest, now));
             // Ready only when the limit is shorter than this call; then the wake-up below tells.
             if self.clock.poll(cx, now + limit.min(IDLE)).is_ready() {
