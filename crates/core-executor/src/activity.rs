@@ -25,8 +25,50 @@ pub(crate) struct Activity {
     turn: AtomicU64,
     /// Which of the executor's labels says what has the turn.
     label: AtomicUsize,
+    /// Bytes of the detail.
     length: AtomicUsize,
     detail: [AtomicU64; WORDS],
+}
+
+/// What every turn of a task is about, as long as nothing else is noted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    label: u32,
+    /// Bytes of the number: 8, or 0 where there is none.
+    length: u32,
+    number: u64,
+}
+
+impl About {
+    /// A server's own task, of which nothing else is known.
+    pub(crate) const SERVICE: Self = Self {
+        label: 0,
+        length: 0,
+        number: 0,
+    };
+
+    /// This label, without a detail.
+    pub(crate) fn label(label: usize) -> Self {
+        Self {
+            label: narrow(label),
+            length: 0,
+            number: 0,
+        }
+    }
+
+    /// This label, and as its detail a number in little-endian bytes.
+    pub(crate) fn number(label: usize, number: u64) -> Self {
+        Self {
+            label: narrow(label),
+            length: 8,
+            number,
+        }
+    }
+}
+
+/// A label too many to be told: there is none at this place.
+fn narrow(label: usize) -> u32 {
+    u32::try_from(label).unwrap_or(u32::MAX)
 }
 
 impl Activity {
@@ -67,21 +109,33 @@ impl Activity {
         self.turn.store(turn.wrapping_add(1), Ordering::Release);
     }
 
-    fn begin(&self, label: usize) {
-        self.label.store(label, Ordering::Relaxed);
-        self.length.store(0, Ordering::Relaxed);
+    fn begin(&self, about: About) {
+        self.label.store(about.label as usize, Ordering::Relaxed);
+        self.length.store(about.length as usize, Ordering::Relaxed);
+        self.detail[0].store(about.number, Ordering::Relaxed);
         self.step();
     }
 
     fn note(&self, label: usize, detail: &[u8]) {
-        for (place, bytes) in self.detail.iter().zip(detail.chunks(8)) {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
+        // Whole words of a known length: to copy each by a call costs more than all of this.
+        let (words, rest) = detail.as_chunks();
+        let rest = (!rest.is_empty()).then(|| last_word(rest));
+        let words = words.iter().copied().chain(rest);
+        for (place, word) in self.detail.iter().zip(words) {
             place.store(u64::from_le_bytes(word), Ordering::Relaxed);
         }
         self.length.store(detail.len().min(WORDS * 8), Ordering::Relaxed);
         self.label.store(label, Ordering::Relaxed);
     }
+}
+
+/// Fewer than eight bytes, filled up with zeros.
+fn last_word(rest: &[u8]) -> [u8; 8] {
+    let mut word = [0; 8];
+    for (place, byte) in word.iter_mut().zip(rest) {
+        *place = *byte;
+    }
+    word
 }
 
 /// Says what has the turn on the calling thread, if that is a worker of this executor.
@@ -97,15 +151,15 @@ pub(crate) fn note(owner: u64, label: usize, detail: &[u8]) {
 pin_project! {
     /// A task whose turns are told.
     pub(crate) struct Observed<F> {
-        label: usize,
+        about: About,
         #[pin]
         task: F,
     }
 }
 
 impl<F> Observed<F> {
-    pub(crate) fn new(label: usize, task: F) -> Self {
-        Self { label, task }
+    pub(crate) fn new(about: About, task: F) -> Self {
+        Self { about, task }
     }
 }
 
@@ -114,8 +168,8 @@ impl<F: Future> Future for Observed<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let label = *this.label;
-        let _ = HERE.try_with(|here| here.get().map(|activity| activity.begin(label)));
+        let about = *this.about;
+        let _ = HERE.try_with(|here| here.get().map(|activity| activity.begin(about)));
         let polled = this.task.poll(cx);
         let _ = HERE.try_with(|here| here.get().map(|activity| activity.step()));
         polled
@@ -134,7 +188,7 @@ mod tests {
         let thread = std::thread::spawn(move || {
             watched.clone().adopt();
             let long = "x".repeat(300);
-            Observed::new(3, async {
+            Observed::new(About::label(3), async {
                 assert_eq!((watched.turn(), watched.read()), (Some(1), (3, Vec::new())));
                 note(8, 4, b"somebody else's");
                 assert_eq!(watched.read(), (3, Vec::new()));
@@ -148,5 +202,45 @@ mod tests {
         });
         thread.join().unwrap();
         assert_eq!(activity.turn(), None);
+    }
+
+    #[test]
+    fn a_number_is_there_at_each_turn_of_its_task_and_at_no_other() {
+        let activity = Arc::new(Activity::new(7));
+        let watched = activity.clone();
+        let thread = std::thread::spawn(move || {
+            watched.clone().adopt();
+            let seen = || watched.read();
+            let number = 0x0102_0304_0506_0708_u64;
+            let mut turns = 0;
+            let task = std::future::poll_fn(|_| {
+                turns += 1;
+                let named = (5, number.to_le_bytes().to_vec());
+                assert_eq!((watched.turn(), seen()), (Some(4 * turns - 3), named));
+                note(7, 4, b"GET /between");
+                if turns == 2 {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            });
+            let mut task = Box::pin(Observed::new(About::number(5, number), task));
+            assert_eq!(task.as_mut().now_or_never(), None);
+            Observed::new(About::label(0), async { assert_eq!(seen(), (0, Vec::new())) })
+                .now_or_never()
+                .unwrap();
+            task.now_or_never().unwrap();
+        });
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_detail_of_any_length_comes_back_whole() {
+        let activity = Activity::new(7);
+        let bytes: Vec<u8> = (1..=255).chain(1..=20).collect();
+        for length in (0..20).chain(245..bytes.len()) {
+            activity.note(1, &bytes[..length]);
+            assert_eq!(activity.read().1, bytes[..length.min(256)], "{length}");
+        }
     }
 }

@@ -70,6 +70,7 @@ mod departure_watch;
 mod drain;
 mod forwarded;
 mod gate;
+mod guarded;
 mod handed;
 mod http2;
 mod inherited;

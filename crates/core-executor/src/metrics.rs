@@ -105,6 +105,11 @@ impl ExecutorMetrics {
         self.timed_out.inc();
     }
 
+    /// Counts a panic for whoever should not keep all the counters.
+    pub(crate) fn panics(&self) -> IntCounter {
+        self.panicked.clone()
+    }
+
     pub(crate) fn count_panicked(&self) {
         self.panicked.inc();
     }

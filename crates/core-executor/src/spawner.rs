@@ -1,14 +1,15 @@
 //! The one way to start a task: tracked, counted, bounded.
 
-use crate::activity::{Activity, Observed};
+use crate::activity::{About, Activity, Observed};
 use crate::blocking::BlockingLane;
 use crate::drain::Drain;
+use crate::guarded::Guarded;
 use crate::metrics::TaskLease;
 use crate::slots::{Slot, Slots};
 use crate::sync::TaskTrackerToken;
 use crate::tracker::{Admitted, Tracker};
 use crate::unfinished::UnfinishedNames;
-use crate::work_label::{Labels, SERVICE};
+use crate::work_label::Labels;
 use crate::worker::current_index;
 use crate::{ConnectionBudget, ExecutorError, ExecutorMetrics, ShutdownHandle, ShutdownSignal};
 use crate::{TaskError, TaskHandle, TaskOptions, WorkLabel};
@@ -103,7 +104,7 @@ impl Spawner {
         }
         let (lease, _coming) = self.admit()?;
         let label = self.shared.labels.of_name(options.name);
-        let future = Observed::new(label, self.observed(options, lease, future));
+        let future = Observed::new(About::label(label), self.observed(options, lease, future));
         let future = self
             .shared
             .tracker
@@ -133,7 +134,23 @@ impl Spawner {
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.spawn_on(self.here(), self.cut_of_workers(), future)
+        self.spawn_on(self.here(), self.cut_of_workers(), About::SERVICE, future)
+    }
+
+    /// The same for a task of which every turn is about one thing: when it blocks its worker it is named by `label` from
+    /// the eight little-endian bytes of `number`, unless something else is [noted](WorkLabel::note) in that turn. Cheaper
+    /// than to note it in each. A label of another executor says nothing.
+    ///
+    /// # Errors
+    /// As [`Spawner::spawn_service`].
+    pub fn spawn_labelled(
+        &self,
+        label: &WorkLabel,
+        number: u64,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ExecutorError> {
+        let about = self.shared.labels.about(label, number);
+        self.spawn_on(self.here(), self.cut_of_workers(), about, future)
     }
 
     /// The same on the next worker in turn, for connections.
@@ -141,7 +158,7 @@ impl Spawner {
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.spawn_on(self.next_worker(), self.cut_of_workers(), future)
+        self.spawn_on(self.next_worker(), self.cut_of_workers(), About::SERVICE, future)
     }
 
     /// The same on the control thread, which runs signals and the end: no handler can hold it up.
@@ -152,7 +169,8 @@ impl Spawner {
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
-        self.spawn_on(self.control(), Some(self.shared.tracker.cut.clone()), future)
+        let cut = Some(self.shared.tracker.cut.clone());
+        self.spawn_on(self.control(), cut, About::SERVICE, future)
     }
 
     /// The same for what accept loops and clocks do: on the one worker, where there is one, so that nothing is handed
@@ -164,7 +182,7 @@ impl Spawner {
     /// [`ExecutorError::Stopping`] once the executor stops.
     pub fn spawn_near(&self, future: impl Future<Output = ()> + Send + 'static) -> Result<(), ExecutorError> {
         match self.only_worker() {
-            Some(worker) => self.spawn_on(worker, self.cut_of_workers(), future),
+            Some(worker) => self.spawn_on(worker, self.cut_of_workers(), About::SERVICE, future),
             None => self.spawn_control(future),
         }
     }
@@ -249,16 +267,12 @@ impl Spawner {
         &self,
         handle: &Handle,
         cut: Option<Arc<Drain>>,
+        about: About,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
         self.shared.tracker.check_open()?;
-        let metrics = self.shared.metrics.clone();
-        let future = AssertUnwindSafe(future).catch_unwind().map(move |outcome| {
-            if outcome.is_err() {
-                panicked(&metrics, "service");
-            }
-        });
-        let future = Observed::new(SERVICE, future);
+        let guarded = Guarded::new(&self.shared.metrics, future);
+        let future = Observed::new(about, guarded);
         // Not one call for both: a task that nothing cuts would pay for the room that cutting takes.
         match cut {
             None => handle.spawn(self.shared.tracker.services.track_future(future)),

@@ -1,6 +1,6 @@
 //! Names for what workers run, made only when somebody asks.
 
-use crate::activity;
+use crate::activity::{self, About};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -37,9 +37,6 @@ enum Label {
     Described(Weak<Describe>),
 }
 
-/// The label of a server's own tasks.
-pub(crate) const SERVICE: usize = 0;
-
 /// The labels of one executor: the names of its tasks, which are as many as the program has, and those that servers
 /// made, whose places are used again.
 pub(crate) struct Labels {
@@ -51,6 +48,7 @@ impl Labels {
     pub(crate) fn new(owner: u64) -> Self {
         Self {
             owner,
+            // `About::SERVICE` is the first.
             all: Mutex::new(vec![Label::Name("service")]),
         }
     }
@@ -68,6 +66,15 @@ impl Labels {
             owner: self.owner,
             index: self.place(is_free, Label::Described(Arc::downgrade(&describe))),
             _describe: describe,
+        }
+    }
+
+    /// What a task's turns are about: a number that this label describes.
+    pub(crate) fn about(&self, label: &WorkLabel, number: u64) -> About {
+        if label.owner == self.owner {
+            About::number(label.index, number)
+        } else {
+            About::SERVICE
         }
     }
 

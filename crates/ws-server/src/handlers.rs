@@ -76,7 +76,7 @@ where
             // What the handler held is let go now and not with the next message.
             running.set(None.into());
         }
-        SPARE.replace(Some(place));
+        SPARE.set(Some(place));
         None
     }
 }

@@ -1,9 +1,10 @@
 //! The hub: what all sessions of a server share, and where it is asked to stop.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
-use core_executor::{RunningServer, Spawner, WorkLabel};
+use core_executor::{ExecutorError, RunningServer, Spawner, WorkLabel};
 
 use crate::clock::Clock;
 use crate::config::{WsConfig, or_unlimited};
@@ -58,7 +59,7 @@ struct Running {
     spawner: Spawner,
 }
 
-/// The name of what [`Hub::say_session`] noted.
+/// The name of a task that [`Hub::spawn_session`] started.
 fn name_of_session(id: &[u8]) -> String {
     let id = id.try_into().map_or(0, u64::from_le_bytes);
     format!("session {id}")
@@ -204,10 +205,19 @@ impl Hub {
         &self.0.tally
     }
 
-    /// The calling task's turn is this session's.
-    pub(crate) fn say_session(&self, id: SessionId) {
-        if let Some(label) = self.0.label.get() {
-            label.note(&id.get().to_le_bytes());
+    /// Starts the task that carries a session. Blocks it its worker, it is named by the session.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Stopping`] once the executor or this server stops.
+    pub(crate) fn spawn_session(
+        &self,
+        id: SessionId,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ExecutorError> {
+        let spawner = self.spawner().ok_or(ExecutorError::Stopping)?;
+        match self.0.label.get() {
+            Some(label) => spawner.spawn_labelled(label, id.get(), task),
+            None => spawner.spawn_service(task),
         }
     }
 

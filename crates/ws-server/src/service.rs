@@ -114,9 +114,8 @@ async fn open(
                 .await?
         }
     };
-    let spawner = hub.spawner().ok_or(Refusal::STOPPING)?;
-    spawner
-        .spawn_service(carry(on_upgrade, permit, attachment, granted.negotiated()))
+    let id = attachment.session().id();
+    hub.spawn_session(id, carry(on_upgrade, permit, attachment, granted.negotiated()))
         .map_err(|_| Refusal::STOPPING)
 }
 

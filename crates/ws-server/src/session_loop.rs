@@ -141,9 +141,7 @@ impl Connection {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
-        let session = self.attachment.session();
-        let _batch = Batch::begin(session.id());
-        session.hub().say_session(session.id());
+        let _batch = Batch::begin(self.attachment.session().id());
         if let Some(Link::Other(_)) = self.link {
             // Only this task writes: what its own handlers send need not wake it.
             self.outbox().awake();

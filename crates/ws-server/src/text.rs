@@ -11,6 +11,8 @@ use bytes::Bytes;
 const KEPT: usize = 4096;
 /// Memory that serves a text may have twice the bytes it needs, and these.
 const SLACK: usize = 64;
+/// Bytes that are checked for ASCII at once.
+const BLOCK: usize = 16;
 
 thread_local! {
     /// The memory of the last text that was dropped here: most handlers are done with one before the next comes.
@@ -37,12 +39,17 @@ impl Text {
         let mut memory = SPARE.take().into_bytes();
         if memory.capacity() > SLACK + 2 * bytes.len() {
             // Who keeps this text keeps its memory.
-            memory = Vec::with_capacity(bytes.len());
+            memory = Vec::with_capacity(bytes.len() + BLOCK);
         }
         memory.clear();
         memory.extend_from_slice(bytes);
-        // Checked behind the copy, because only there it stands aligned: that is twice as fast.
-        String::from_utf8(memory).ok().map(Self)
+        // Checked behind the copy, because only there it stands aligned: that is twice as fast. And in whole blocks,
+        // filled up with what ends no character: the rest of one is looked at byte by byte.
+        memory.extend_from_slice(&[0; BLOCK]);
+        memory.truncate(bytes.len().next_multiple_of(BLOCK));
+        let mut text = String::from_utf8(memory).ok()?;
+        text.truncate(bytes.len());
+        Some(Self(text))
     }
 
     /// The text.
@@ -180,6 +187,16 @@ mod tests {
         let taken = Text::from("mine").into_string();
         assert_eq!(taken, "mine");
         assert_eq!(SPARE.take().capacity(), 0);
+    }
+
+    #[test]
+    fn texts_of_any_length_come_back_whole_and_an_unfinished_character_is_refused() {
+        let text = "äb€c😀defghijklmnop".repeat(5);
+        for length in 0..=text.len() {
+            let bytes = &text.as_bytes()[..length];
+            let copied = Text::copy_from(bytes);
+            assert_eq!(copied.as_deref(), std::str::from_utf8(bytes).ok(), "{length}");
+        }
     }
 
     #[test]
