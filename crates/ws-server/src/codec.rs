@@ -48,14 +48,19 @@ pub(crate) enum Role {
 
 /// Decodes what one peer sends. Holds only an unfinished header, frame or message; a peer that says nothing
 /// costs no buffer.
+///
+/// In this order, as in the connection it is of: what every message needs first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Decoder {
-    role: Role,
     limits: Limits,
-    /// The first bytes of a header that is not whole yet.
-    head: [u8; MAX_HEADER],
+    role: Role,
+    /// A Close or a violation was seen: every later byte is ignored.
+    done: bool,
     /// How many bytes of `head` are set.
     head_len: u8,
+    /// The first bytes of a header that is not whole yet.
+    head: [u8; MAX_HEADER],
     /// The frame whose payload is being read.
     frame: Option<Frame>,
     /// The fragmented or partly read message.
@@ -64,8 +69,6 @@ pub(crate) struct Decoder {
     inflater: Option<Box<Inflater>>,
     /// Payload of a control frame that is being read.
     control: Vec<u8>,
-    /// A Close or a violation was seen: every later byte is ignored.
-    done: bool,
 }
 
 /// A frame that is under way.

@@ -34,13 +34,16 @@ use crate::writer::Writer;
 
 /// The messages one session still has to be sent, and the wish to close it. Never waits: its lock is held for a few
 /// instructions, or for one write to a socket that does not block.
+///
+/// In this order, as in a session: what every message needs first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Outbox {
-    state: Mutex<State>,
-    /// What the state says, for the transport's task to look at without the lock.
-    signs: Signs,
     /// Names the task that sleeps and is woken by messages; 0 when there is none.
     sleeping_task: AtomicUsize,
+    /// What the state says, for the transport's task to look at without the lock.
+    signs: Signs,
+    state: Mutex<State>,
 }
 
 impl Outbox {

@@ -37,21 +37,24 @@ const ENDED: u8 = 2;
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
+/// In this order, because with thousands of sessions each of these cache lines has to be fetched for a message: what every
+/// one needs lies together.
+#[repr(C)]
 struct Inner {
     id: SessionId,
     hub: Hub,
     /// The callbacks as they were at the start of the server.
     handlers: Arc<Handlers>,
-    peer: Peer,
-    /// A [`TransportKind`]: that of the transport which carries the session, or did last.
-    transport: AtomicU8,
     outbox: Outbox,
-    /// `COMING`, `OPEN` or `ENDED`; only ever grows. Whoever writes the last ends the session.
-    life: AtomicU8,
-    /// Where it is in the table of all sessions.
-    seat: AtomicU32,
+    peer: Peer,
     rooms: Mutex<Joined>,
     data: Mutex<Vec<Data>>,
+    /// Where it is in the table of all sessions.
+    seat: AtomicU32,
+    /// A [`TransportKind`]: that of the transport which carries the session, or did last.
+    transport: AtomicU8,
+    /// `COMING`, `OPEN` or `ENDED`; only ever grows. Whoever writes the last ends the session.
+    life: AtomicU8,
 }
 
 pub(crate) type Data = (TypeId, Arc<dyn Any + Send + Sync>);

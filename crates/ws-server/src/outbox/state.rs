@@ -16,20 +16,22 @@ use crate::encoded::Encoded;
 use crate::sync::Notify;
 use crate::writer::{Progress, SLICES, Writer};
 
+/// In this order, as in a session: what a message needs that is written at once comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct State {
+    pub(super) line: Line,
+    pub(super) close: Option<Box<CloseRequest>>,
+    pub(super) ended: bool,
+    /// Changes whenever `close` does, so that a transport notices.
+    pub(super) close_version: u8,
+    /// The frames being written to the socket, by whoever holds the lock.
+    pub(super) writer: Writer,
     pub(super) queue: VecDeque<Queued>,
     queued_bytes: usize,
     /// Taken by the transport and not yet written, but for the short messages that have joined others since they were
     /// counted last.
     pub(super) flight: Load,
-    /// The frames being written to the socket, by whoever holds the lock.
-    pub(super) writer: Writer,
-    pub(super) line: Line,
-    pub(super) close: Option<Box<CloseRequest>>,
-    /// Changes whenever `close` does, so that a transport notices.
-    pub(super) close_version: u8,
-    pub(super) ended: bool,
     pub(super) sleeper: Option<Sleeper>,
     /// Rung once nothing is held any more; made by the first who waits.
     pub(super) drained: Option<Arc<Notify>>,
