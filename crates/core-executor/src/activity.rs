@@ -31,7 +31,7 @@ pub(crate) struct Activity {
 }
 
 /// What every turn of a task is about, as long as nothing else is noted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct About {
     label: u32,
     /// Bytes of the number: 8, or 0 where there is none.
@@ -150,6 +150,8 @@ pub(crate) fn note(owner: u64, label: usize, detail: &[u8]) {
 
 pin_project! {
     /// A task whose turns are told.
+    // What is told stands in front, on the cache line that the turn needs anyway.
+    #[repr(C)]
     pub(crate) struct Observed<F> {
         about: About,
         #[pin]

@@ -127,4 +127,13 @@ mod tests {
         assert_eq!(labels.name(thumbnail, b""), "task `thumbnail`");
         assert_eq!(labels.name(99, b""), "a task");
     }
+
+    #[test]
+    fn a_label_of_another_executor_says_nothing() {
+        let (labels, others) = (Labels::new(1), Labels::new(2));
+        let label = labels.described(Arc::new(|_: &[u8]| String::new()));
+        assert_eq!(labels.about(&label, 5), About::number(label.index, 5));
+        assert_eq!(others.about(&label, 5), About::SERVICE);
+        assert_eq!(labels.name(0, b""), "task `service`");
+    }
 }

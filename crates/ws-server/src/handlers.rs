@@ -76,7 +76,8 @@ where
             // What the handler held is let go now and not with the next message.
             running.set(None.into());
         }
-        SPARE.set(Some(place));
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| spare.replace(Some(place)));
         None
     }
 }

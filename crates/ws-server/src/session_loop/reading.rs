@@ -92,7 +92,8 @@ impl Connection {
     /// Decodes and handles until the input is used up or a message has to wait. Returns how much was used.
     fn decode(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
         let (mut used, mut events) = (0, 0);
-        while used < input.len() && self.may_read() {
+        // Only what may be read gets here, and it is something.
+        loop {
             let rest = &mut input[used..];
             let mut done = self.handle_texts(rest, EVENTS_PER_WRITE - events, context);
             if done.messages == 0 {
@@ -104,6 +105,9 @@ impl Connection {
                 events = 0;
                 self.watch_outbox();
                 self.write(context);
+            }
+            if used == input.len() || !self.may_read() {
+                break;
             }
         }
         Batch::hold_repeated();
