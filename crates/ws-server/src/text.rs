@@ -59,10 +59,11 @@ impl Text {
 impl Drop for Text {
     #[inline]
     fn drop(&mut self) {
-        if (1..=KEPT).contains(&self.0.capacity()) {
-            self.0.clear();
-            // What was kept before goes with this text. A thread that ends keeps nothing.
-            let _ = SPARE.try_with(|spare| self.0 = spare.replace(std::mem::take(&mut self.0)));
+        let mut memory = std::mem::take(&mut self.0);
+        if (1..=KEPT).contains(&memory.capacity()) {
+            memory.clear();
+            // A thread that ends keeps nothing.
+            let _ = SPARE.try_with(|spare| spare.replace(memory));
         }
     }
 }

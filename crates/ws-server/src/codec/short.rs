@@ -19,13 +19,13 @@ const BINARY: u8 = 0x82;
 
 impl Decoder {
     /// The longest message that may be taken on the short way now; nothing while something else is under way.
-    pub(crate) fn short_limit(&self) -> Option<usize> {
+    pub(crate) fn short_limit(&self) -> Option<u8> {
         let is_at_rest = self.role == Role::Server
             && !self.done
             && self.head_len == 0
             && self.frame.is_none()
             && self.message.is_none();
-        is_at_rest.then(|| self.limits.message.min(MAX_CONTROL) as usize)
+        is_at_rest.then(|| self.limits.message.min(MAX_CONTROL) as u8)
     }
 
     /// Takes a message from the front of the input, if it is all as usual.
@@ -45,7 +45,7 @@ pub(crate) fn begins_with_text(input: &[u8]) -> bool {
 
 /// Takes a text from the front of the input, if it is one frame, whole, and no longer than [`Decoder::short_limit`].
 #[inline(always)]
-pub(crate) fn take_short_text(input: &mut &mut [u8], limit: usize) -> Option<Text> {
+pub(crate) fn take_short_text(input: &mut &mut [u8], limit: u8) -> Option<Text> {
     let (payload, key) = short_payload(TEXT, input, limit)?;
     let length = payload.len();
     unmask(payload, key, 0);
@@ -59,13 +59,13 @@ pub(crate) fn take_short_text(input: &mut &mut [u8], limit: usize) -> Option<Tex
 
 /// The general way says what is wrong with a frame, so it gets it as it came.
 #[cold]
-fn mask_again(input: &mut [u8], limit: usize) {
+fn mask_again(input: &mut [u8], limit: u8) {
     if let Some((payload, key)) = short_payload(TEXT, input, limit) {
         unmask(payload, key, 0);
     }
 }
 
-fn take_short_binary(input: &mut &mut [u8], limit: usize) -> Option<Bytes> {
+fn take_short_binary(input: &mut &mut [u8], limit: u8) -> Option<Bytes> {
     let (payload, key) = short_payload(BINARY, input, limit)?;
     unmask(payload, key, 0);
     let body = Bytes::copy_from_slice(payload);
@@ -74,13 +74,13 @@ fn take_short_binary(input: &mut &mut [u8], limit: usize) -> Option<Bytes> {
 }
 
 #[inline(always)]
-fn short_payload(first: u8, input: &mut [u8], limit: usize) -> Option<(&mut [u8], [u8; 4])> {
+fn short_payload(first: u8, input: &mut [u8], limit: u8) -> Option<(&mut [u8], [u8; 4])> {
     let [begin, length, key @ ..] = *input.first_chunk::<HEADER>()?;
-    let length = usize::from(length ^ 0x80);
+    let length = length ^ 0x80;
     if begin != first || length > limit {
         return None;
     }
-    Some((input.get_mut(HEADER..HEADER + length)?, key))
+    Some((input.get_mut(HEADER..HEADER + usize::from(length))?, key))
 }
 
 #[inline(always)]

@@ -16,7 +16,7 @@ struct Texts<'a> {
     session: &'a Session,
     input: &'a mut [u8],
     /// The longest that is short.
-    limit: usize,
+    limit: u8,
     /// How many more may be taken.
     room: usize,
     /// Messages received that are not in the metrics yet.
