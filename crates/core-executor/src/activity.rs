@@ -208,8 +208,7 @@ mod tests {
 
     #[test]
     fn a_number_is_there_at_each_turn_of_its_task_and_at_no_other() {
-        let activity = Arc::new(Activity::new(7));
-        let watched = activity.clone();
+        let watched = Arc::new(Activity::new(7));
         let thread = std::thread::spawn(move || {
             watched.clone().adopt();
             let seen = || watched.read();
