@@ -16,13 +16,16 @@ pub(crate) enum Beat {
 }
 
 /// When the peer was heard last and when it has to be asked again.
+///
+/// In this order, as in the connection it is of: what is written when bytes come first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Heartbeat {
     heard: Instant,
-    /// When the last ping (or the session) began.
-    pinged: Instant,
     /// The first ping since a byte came.
     unanswered: Option<Instant>,
+    /// When the last ping (or the session) began.
+    pinged: Instant,
     /// The last ping, until its pong comes.
     asked: Option<Instant>,
 }

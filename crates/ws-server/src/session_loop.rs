@@ -125,12 +125,12 @@ struct Connection {
     alarm_at: Option<Tick>,
     /// The tick in which a byte was heard of last.
     heard_at: Tick,
+    heartbeat: Heartbeat,
     /// Messages received that are not in the metrics yet.
     received: u64,
     /// Absent while the peer does nothing that tries it.
     patience: Option<Box<Patience>>,
     decoder: Decoder,
-    heartbeat: Heartbeat,
     error: Option<Box<SessionError>>,
     /// How it ended, once the stream is gone.
     ended: Option<Box<(CloseInfo, Outcome)>>,
