@@ -73,10 +73,9 @@ where
             if running.as_mut().poll(context).is_pending() {
                 return Some(place.0);
             }
+            // What the handler held is let go now and not with the next message.
+            running.set(None.into());
         }
-        // What the handler held is let go now and not at the next wake-up; that of those before went as the next took
-        // its place.
-        running.set(None.into());
         // A thread that ends keeps nothing.
         let _ = SPARE.try_with(|spare| spare.replace(Some(place)));
         None
