@@ -7,6 +7,7 @@ pub mod crowd;
 pub mod descriptors;
 pub mod devtools;
 pub mod example;
+pub mod held;
 pub mod http;
 pub mod http2;
 pub mod observe;

@@ -5,8 +5,9 @@
 use std::thread;
 
 use workspace_tests::example::Launch;
+use workspace_tests::held::HeldRequest;
 use workspace_tests::http;
-use workspace_tests::observe::{skipped, until};
+use workspace_tests::observe::skipped;
 use workspace_tests::tab::Tab;
 use workspace_tests::ws::Client;
 
@@ -45,13 +46,12 @@ fn an_operator_looks_and_drains() {
     // Lines are drawn from the second number on.
     tab.until("document.querySelectorAll('#sessions-chart path').length === 2");
 
-    let to = lab.http();
-    let waiting = thread::spawn(move || http::get(to, "/slow?ms=2000"));
-    until("it is under way", || lab.metric("http_requests_in_flight") == 1.0);
+    let held = HeldRequest::new(lab.http());
     tab.run("window.confirm = () => true; document.getElementById('drain').click()");
     tab.until("['draining', 'closing', 'stopped'].includes(phase.innerText)");
     tab.until("progress.checkVisibility() && document.getElementById('drain').disabled");
-    assert_eq!(waiting.join().expect("answered").text(), "slow");
+    tab.until("left.innerText.startsWith('1 requests, ')");
+    held.finish();
     assert_eq!(session.closed().0, 1001);
     assert_eq!(lab.wait().code(), Some(0), "{:?}", lab.all_lines());
     tab.until("phase.innerText === 'stopped'");

@@ -4,11 +4,9 @@
 //! Where no Chromium is installed the tests say so and prove nothing; `tests/run` sees to it that there is one. With
 //! `PICTURES` naming a directory they leave a picture of each page there.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use serde_json::Value;
 use workspace_tests::example::{Example, Launch};
+use workspace_tests::held::HeldRequest;
 use workspace_tests::http;
 use workspace_tests::observe::skipped;
 use workspace_tests::tab::Tab;
@@ -154,30 +152,6 @@ fn without_times(text: &str) -> String {
     })
 }
 
-/// A request that is under way until it is finished, so that an end has something to wait for.
-struct HeldRequest(TcpStream);
-
-impl HeldRequest {
-    fn new(example: &Example) -> Self {
-        let mut stream = http::connect(example.http());
-        let head =
-            "POST /ws/send HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-        stream.write_all(head.as_bytes()).expect("sent");
-        // It says so when somebody reads the body.
-        let mut proceed = [0; 25];
-        stream.read_exact(&mut proceed).expect("an answer");
-        assert_eq!(&proceed, b"HTTP/1.1 100 Continue\r\n\r\n");
-        Self(stream)
-    }
-
-    fn finish(mut self) {
-        self.0.write_all(b"{}").expect("sent");
-        let mut answer = String::new();
-        self.0.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.contains("missing 'type' field"), "{answer}");
-    }
-}
-
 /// Two tabs watch, each over another transport; one pushes the button.
 #[test]
 fn dashboard_moves_and_shows_the_end() {
@@ -207,7 +181,7 @@ fn dashboard_moves_and_shows_the_end() {
     first.keep_picture("dashboard", 1000, 690);
 
     assert_eq!(first.uncaught(), &[] as &[String]);
-    let held = HeldRequest::new(&dashboard);
+    let held = HeldRequest::new(dashboard.http());
     second.run("drain.click()");
     first.until("phase.innerText === 'draining' && ending.checkVisibility()");
     first.until("/^[1-9][0-9]* requests, .* sessions are open/.test(left.innerText)");

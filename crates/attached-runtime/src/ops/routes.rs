@@ -71,7 +71,7 @@ async fn drain(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> Response {
         return refusal(refused);
     }
     tracing::warn!("a stop was asked for on the operator's page");
-    ops.source.stop_handle().request_stop();
+    ops.source.ask_for_the_end();
     guarded((StatusCode::ACCEPTED, Json(json!({ "status": "asked" }))).into_response())
 }
 

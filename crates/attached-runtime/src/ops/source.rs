@@ -4,7 +4,7 @@ use super::numbers::Numbers;
 use super::state::{Behind, Drain, Http, Messages, Room, Rooms, Route, Sessions, State};
 use crate::phase::Life;
 use crate::progress::Left;
-use core_executor::{ShutdownHandle, Spawner, TaskOptions};
+use core_executor::{Spawner, TaskOptions};
 use longpoll_bridge::LongPollBridge;
 use prometheus::Registry;
 use std::time::{Duration, Instant};
@@ -49,9 +49,18 @@ impl Source {
         }
     }
 
-    /// Asks for the end.
-    pub(super) fn stop_handle(&self) -> ShutdownHandle {
-        self.spawner.shutdown_handle()
+    /// Asks for the end, behind the answer to whoever pushed the button: an end with nothing to wait for is quick, and the
+    /// metrics listener waits for its answers no longer than for a scrape.
+    pub(super) fn ask_for_the_end(&self) {
+        let handle = self.spawner.shutdown_handle();
+        let asking = handle.clone();
+        if self
+            .spawner
+            .spawn_service(async move { asking.request_stop() })
+            .is_err()
+        {
+            handle.request_stop();
+        }
     }
 
     /// On the blocking lane, because there may be very many rooms.
