@@ -2,9 +2,9 @@
 //!
 //! Whatever is told to a newcomer is sent while the room is locked, so what changes later comes behind it.
 
-use crate::room::Guest;
-use crate::rooms::Rooms;
+use crate::room::{Guest, Room};
 use attached_runtime::{Encoded, JsonMessage, Session, WsServer};
+use examples::told;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,6 +13,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const LONGEST_NAME: usize = 24;
 /// Longest line, in characters.
 const LONGEST_LINE: usize = 2000;
+
+/// All rooms of the chat.
+pub(crate) type Rooms = examples::Rooms<Room>;
 
 /// Where a session is and what it is called; kept with the session.
 #[derive(Default)]
@@ -135,14 +138,6 @@ async fn tell_others(session: &Session, room: &str, message: Encoded) {
 
 fn place_of(session: &Session) -> Arc<Place> {
     session.data().unwrap_or_default()
-}
-
-fn told(kind: &str, room: &str, payload: &impl Serialize) -> Encoded {
-    let message = JsonMessage::new(kind, payload).unwrap_or_else(|error| {
-        tracing::error!(%error, kind, "the payload is no JSON object");
-        JsonMessage::empty(kind)
-    });
-    Encoded::json(&message.with_room(room))
 }
 
 fn now() -> u64 {

@@ -3,14 +3,11 @@
 
 mod conversation;
 mod room;
-mod rooms;
 
 use attached_runtime::{
     App, AttachedRuntime, Config, LongPollBridge, RuntimeError, RuntimeExecutor, ShutdownReport, WsServer,
 };
-use axum::response::Html;
-use axum::routing::get;
-use rooms::Rooms;
+use conversation::Rooms;
 use std::sync::Arc;
 
 fn main() -> Result<ShutdownReport, RuntimeError> {
@@ -18,9 +15,9 @@ fn main() -> Result<ShutdownReport, RuntimeError> {
     let _log = examples::init_logging(config.logging);
     let executor = RuntimeExecutor::new(config.executor)?;
 
-    let rooms = Arc::new(Rooms::new());
+    let rooms = Arc::new(Rooms::new(["lobby", "garden", "workshop"]));
     let ws = conversation::callbacks(WsServer::new(config.ws), &rooms);
-    let app = App::new(config.http).route("/", get(|| async { Html(include_str!("page.html")) }));
+    let app = App::new(config.http).merge(examples::page(include_str!("page.html")));
 
     AttachedRuntime::builder(app, ws)
         .one_port("/ws")

@@ -231,6 +231,11 @@ impl Example {
         path
     }
 
+    /// The directory it runs in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The text of a file in the directory it runs in.
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(name)).expect("the file is there")
