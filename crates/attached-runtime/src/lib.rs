@@ -97,4 +97,6 @@ mod pages {
     struct FromAxum;
     #[doc = include_str!("../../../docs/from-socketioxide.md")]
     struct FromSocketioxide;
+    #[doc = include_str!("../../../docs/ten-tasks.md")]
+    struct TenTasks;
 }
