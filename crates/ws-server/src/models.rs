@@ -19,8 +19,8 @@ use crate::hub::Hub;
 use crate::peer::Peer;
 use crate::session::{SessionId, TransportKind};
 
-/// Orders that each test tries; there are several about the registry and about rooms.
-const SCHEDULES: usize = 7_000;
+/// Orders that each test tries.
+const SCHEDULES: usize = 20_000;
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
