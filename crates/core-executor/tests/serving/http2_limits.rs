@@ -305,10 +305,11 @@ async fn resets_one_by_one_of_requests_that_are_never_awaited() {
         until("the handler runs, or the connection is gone", || {
             site.stage.begun.count() >= asked || is_over()
         });
-        if is_over() {
+        let is_over = is_over();
+        stream.send_reset(Reason::CANCEL);
+        if is_over {
             break true;
         }
-        stream.send_reset(Reason::CANCEL);
         tokio::task::yield_now().await;
         if asked > 2000 {
             break false;
