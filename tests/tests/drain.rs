@@ -1,4 +1,5 @@
-//! The end of real processes: what every client sees, in what time, with which exit code.
+//! The end of real processes: what every client sees, with which exit code, and that nothing waits for what never ends.
+//! How soon, to the fraction of a second, is held in `neighbours/stops.rs`.
 
 use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
@@ -142,7 +143,7 @@ fn a_request_that_never_ends_is_cut_at_the_deadline_and_counted() {
     assert_eq!(lab.terminate(), Some(2));
     let took = began.elapsed();
     assert!(
-        took >= Duration::from_millis(1900) && took < Duration::from_millis(2800),
+        took >= Duration::from_millis(1900) && took < Duration::from_secs(4),
         "took {took:?}"
     );
     let lines = lab.all_lines().join("\n");
@@ -168,7 +169,7 @@ fn a_session_whose_handler_never_ends_is_closed_and_counted() {
     assert_eq!(stuck.closed().0, 1001);
     assert_eq!(lab.wait().code(), Some(2));
     assert!(
-        began.elapsed() < Duration::from_millis(2800),
+        began.elapsed() < Duration::from_secs(4),
         "took {:?}",
         began.elapsed()
     );
@@ -185,7 +186,7 @@ fn a_peer_that_never_answers_the_close_is_normal() {
     assert_eq!(lab.terminate(), Some(0));
     let took = began.elapsed();
     assert!(
-        took >= Duration::from_millis(900) && took < Duration::from_millis(2500),
+        took >= Duration::from_millis(900) && took < Duration::from_secs(4),
         "took {took:?}"
     );
     drop(silent);
@@ -226,7 +227,7 @@ fn half_a_head_does_not_delay_the_end() {
     let began = Instant::now();
     assert_eq!(lab.terminate(), Some(0));
     assert!(
-        began.elapsed() < Duration::from_millis(600),
+        began.elapsed() < Duration::from_secs(3),
         "took {:?}",
         began.elapsed()
     );

@@ -148,7 +148,8 @@ fn dropping_asks_detaches_and_the_end_still_comes() {
     let mut client = Client::connect(ws_addr(&runtime), "/");
     let began = Instant::now();
     drop(runtime);
-    assert!(began.elapsed() < Duration::from_millis(100));
+    // Its client has not read its Close yet.
+    assert!(began.elapsed() < Duration::from_secs(2), "it waits for nobody");
     assert_eq!(client.closed().0, 1001);
     block_on(handle.ended());
     assert_eq!(closes.load(Ordering::SeqCst), 1);

@@ -127,6 +127,11 @@ impl Neighbours {
     }
 }
 
+/// Requests to each server while [`Neighbours::fare_like`] goes on.
+pub(crate) fn fare_like_rounds() -> usize {
+    PAIRS * ROUNDS
+}
+
 /// A round in which threads of this process waited so long for a processor measures the machine's other work.
 const DISTURBED: Duration = Duration::from_millis(1);
 /// So often a round is measured again before it counts as it is.

@@ -285,6 +285,8 @@ async fn rapid_reset() {
 async fn resets_one_by_one_of_requests_that_are_never_awaited() {
     let site = Site::open();
     let mut client = H2Client::connect(&site).await;
+    // A connection that the server has not seen yet would look like one that is gone.
+    until("the connection is accepted", || site.server.connections() == 1);
     let mut asked = 0;
     let ended = loop {
         let Ok(ready) = client.requests.clone().ready().await else {
