@@ -2,6 +2,7 @@
 //!
 //! `load` puts one server under one load; `compare` puts several servers under many loads, side by side in one run;
 //! `instructions` counts what the hot paths cost under valgrind. How they are used stands in `docs/performance.md`.
+#![allow(clippy::exhaustive_structs, reason = "nobody depends on it")]
 
 mod arguments;
 pub use arguments::{Arguments, UsageError};

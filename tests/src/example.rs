@@ -11,6 +11,7 @@ use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 /// Describes a process before it is started.
+#[must_use = "nothing runs until `start`"]
 pub struct Launch {
     name: String,
     settings: Vec<(String, String)>,

@@ -1,5 +1,6 @@
 //! What the workspace's tests share: examples as real processes, a small HTTP client, a WebSocket client,
 //! a WebSocket peer of bare bytes, a browser, and what can be seen of a process from outside.
+#![allow(clippy::exhaustive_structs, reason = "nobody depends on it")]
 
 pub mod certificate;
 pub mod chromium;

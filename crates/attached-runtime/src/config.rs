@@ -68,6 +68,10 @@ impl Config {
 
 /// How a program writes its log. This crate only reads the settings; the program obeys them, as the examples do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct LoggingConfig {
     /// Lines are written by a thread of its own. Default true. Setting `LOGGING_ASYNC`.
     pub asynchronous: bool,

@@ -13,6 +13,7 @@ use ws_server::WsReport;
 /// Returned from `main` it becomes the exit code, see [`ShutdownReport::code`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[must_use = "it says what was cut, and is the exit code"]
 pub struct ShutdownReport {
     /// Who asked first.
     pub cause: StopCause,

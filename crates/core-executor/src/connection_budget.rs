@@ -12,6 +12,10 @@ const RESERVED: u64 = 64;
 
 /// How many connections all servers of an executor may have together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct BudgetConfig {
     /// Connections at once; further ones get 503, under TLS a reset, as an answer would cost a handshake. `Some(0)` = off. Default `None`: the descriptors the process may
     /// have (the soft `RLIMIT_NOFILE` at the start) less 64, or half of them where that is more. Setting

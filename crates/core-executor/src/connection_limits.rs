@@ -10,6 +10,10 @@ pub(crate) const MOST_HEADERS: usize = 4096;
 
 /// What one HTTP/1 connection may take of time and space before it is refused. For each of them 0 means off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct ConnectionLimits {
     /// How long a new connection may be silent; then it is closed. Default 5 s (`SERVER_FIRST_BYTE_TIMEOUT`).
     pub first_byte_timeout: Duration,

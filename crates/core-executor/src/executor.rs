@@ -25,6 +25,10 @@ const LEAVING: Duration = Duration::from_millis(50);
 
 /// How an executor is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct ExecutorConfig {
     /// Worker threads, 1 to 1024; 0 = one per core. Default 0. Setting `SERVER_IO_THREADS`.
     pub threads: usize,
@@ -115,6 +119,7 @@ impl StopReport {
 /// and runs the end, so that a worker that is held up cannot hold those up; it also accepts connections for several
 /// workers, where one worker accepts for itself. Dropping the executor asks everything to stop, lets go of it, and never
 /// blocks or panics, on whatever thread.
+#[must_use = "dropping the executor asks everything on it to stop"]
 pub struct RuntimeExecutor {
     spawner: Spawner,
     config: ExecutorConfig,

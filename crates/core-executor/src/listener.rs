@@ -91,6 +91,7 @@ impl fmt::Debug for Arrival {
 }
 
 /// A listener that is bound and serves nobody yet: the kernel holds connections until it is served.
+#[must_use = "dropping it gives the port back"]
 pub struct BoundListener {
     pub(crate) source: Box<dyn Listener>,
     /// A socket that nobody else has, to close the port while the thread that accepts is held up.

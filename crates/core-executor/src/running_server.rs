@@ -44,6 +44,7 @@ pub(crate) struct Shared {
 }
 
 /// A server that serves. Dropping it stops it at once: connections are cut. Never blocks.
+#[must_use = "dropping a running server stops it"]
 pub struct RunningServer {
     pub(crate) shared: Arc<Shared>,
 }

@@ -18,6 +18,7 @@ pub struct TrustedProxies {
 /// An entry is no address and no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{entry}` is no IP address and no network")]
+#[non_exhaustive]
 pub struct NoNetwork {
     /// The entry as written.
     pub entry: String,

@@ -23,6 +23,10 @@ use http::request::Parts;
 ///     .route("/whoami", get(|ClientAddr(client): ClientAddr| async move { client.ip().to_string() }));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "handlers take it apart among their arguments"
+)]
 pub struct ClientAddr(pub SocketAddr);
 
 impl ClientAddr {

@@ -11,6 +11,10 @@ const LONGEST_TARGET: u64 = 65_534;
 ///
 /// `Default` gives the documented defaults, [`AppConfig::from_env`] the same with the environment on top.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct AppConfig {
     /// Host name or address to bind (`SERVER_HOST`, default `127.0.0.1`: reachable from this machine only).
     pub host: String,
@@ -88,6 +92,10 @@ impl AppConfig {
 
 /// Limits on the size of a request. Its content is never pattern-matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct Waf {
     /// Whether the two limits below apply (`WAF_MODE`, `basic` or `off`, default `basic`).
     pub mode: WafMode,
@@ -146,6 +154,7 @@ impl Waf {
 
 /// Whether the limits of [`Waf`] apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WafMode {
     /// Both limits apply.
     Basic,
@@ -155,6 +164,10 @@ pub enum WafMode {
 
 /// Where metrics are served and what their names start with.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct MetricsConfig {
     /// Host name or address to bind (`METRICS_HOST`, default `127.0.0.1`).
     pub host: String,

@@ -63,6 +63,8 @@ use crate::ticket::Ticket;
 ///     )));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "it has no effect until a route has it as a layer"]
 pub enum OnDisconnect {
     /// The handler is dropped at once, wherever it waits.
     #[default]

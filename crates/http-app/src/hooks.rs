@@ -43,6 +43,7 @@ pub enum HookOutcome {
 
 /// What became of one shutdown hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HookReport {
     /// Place in the order the hooks were given, from 0.
     pub index: usize,

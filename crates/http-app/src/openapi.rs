@@ -29,6 +29,7 @@ const METHODS: [&str; 8] = [
 ///     .openapi(OpenApi::new("Orders", "2.1.0").description("Everything about orders."));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a document is served by the application that is given it"]
 pub struct OpenApi {
     title: String,
     version: String,

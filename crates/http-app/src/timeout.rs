@@ -25,6 +25,7 @@ use crate::ticket::Ticket;
 ///     .route("/wait", get(|| async { "…" }).layer(RequestTimeout::off()));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it has no effect until a route has it as a layer"]
 pub struct RequestTimeout {
     limit: Duration,
 }

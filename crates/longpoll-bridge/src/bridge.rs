@@ -22,6 +22,7 @@ use crate::{BridgeError, LongPollConfig, LongPollMetrics, openapi, routes, sweep
 /// Put together in three steps, in any order: [`attach`](Self::attach) it to the server it stands in for, mount its
 /// [`router`](Self::router), [`start`](Self::start) its sweeper. See the [crate](crate) for what the endpoints do.
 #[derive(Clone)]
+#[must_use = "a described bridge does nothing until it is attached and started"]
 pub struct LongPollBridge {
     shared: Arc<Shared>,
 }
@@ -77,7 +78,6 @@ impl LongPollBridge {
     /// clones there are.
     ///
     /// Whoever knows such a name can read what is in the mailbox.
-    #[must_use]
     pub fn open_mailboxes(self, open: bool) -> Self {
         self.shared.open_mailboxes.store(open, Ordering::Relaxed);
         self

@@ -14,6 +14,10 @@ pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// `Default` gives the documented defaults, [`LongPollConfig::from_env`] the same with the environment on top.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct LongPollConfig {
     /// How long a poll is held open while there is nothing for it, from 0 (never) to less than 30 s. Default 25 s
     /// (`LONGPOLL_WAIT`).

@@ -17,6 +17,7 @@ use crate::session::Session;
 ///
 /// Dropping it ends the session with 1006, so that `on_close` is called whatever happens to the transport.
 #[derive(Debug)]
+#[must_use = "dropping it ends the session with 1006"]
 pub struct Attachment {
     session: Session,
 }

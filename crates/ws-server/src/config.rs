@@ -9,6 +9,10 @@ use crate::outbox::OutboxPolicy;
 
 /// Settings of a [`WsServer`](crate::WsServer). For every limit and time 0 means off.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct WsConfig {
     /// Bind address of the own listener: a host name, an IPv4 or an IPv6 address. Default `127.0.0.1`
     /// (`WEBSOCKET_HOST`).
@@ -78,6 +82,10 @@ pub struct WsConfig {
 
 /// How sessions are told to go when the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct GoodbyeConfig {
     /// The close code: 1001 for a server that goes away, 1012 for one that comes back. Default 1001
     /// (`SHUTDOWN_CLOSE_CODE`).
@@ -117,6 +125,10 @@ impl GoodbyeConfig {
 /// Bounds of what may wait for one session, and what happens past them. What is being written counts as waiting
 /// until it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct OutboxConfig {
     /// Messages that may wait. Default 1024 (`WEBSOCKET_OUTBOX_MESSAGES`).
     pub messages: usize,

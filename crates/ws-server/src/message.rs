@@ -25,6 +25,10 @@ use serde_json::value::RawValue;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "its keys are those of the wire protocol"
+)]
 pub struct JsonMessage {
     /// An id the sender chose; empty when there is none.
     #[serde(skip_serializing_if = "String::is_empty")]

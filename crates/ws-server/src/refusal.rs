@@ -21,6 +21,7 @@ const MAX_BODY: usize = 200;
 /// assert_eq!(refusal.body(), r#"{"error":"log in first"}"#);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "nothing is refused until it is returned"]
 pub struct Refusal {
     status: StatusCode,
     error: Cow<'static, str>,

@@ -23,6 +23,10 @@ const UNPACED_STEP: u64 = 1024;
 
 /// How a server ends.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct StopPlan {
     /// When whatever is left is cut. A handler that runs may go on until `WsConfig::close_timeout` before that.
     pub deadline: Instant,

@@ -102,7 +102,7 @@ fn a_path_beside_the_own_port_has_the_same_rooms() {
         404,
         "no other path"
     );
-    finalize(runtime);
+    drop(finalize(runtime));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn not_ready_from_the_first_moment_of_draining_on_both_ports() {
     // Served as before until the delay is over.
     assert_eq!(http::get(ports[0], "/").text(), "up");
     runtime.handle().request_stop_now();
-    block_on(runtime.finalize_shutdown()).expect("it ends");
+    drop(block_on(runtime.finalize_shutdown()).expect("it ends"));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn probes_can_be_left_out() {
         .start(executor());
     let runtime = runtime.expect("it starts");
     assert_eq!(http::get(http_addr(&runtime), "/readyz").status, 404);
-    finalize(runtime);
+    drop(finalize(runtime));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn sockets_of_the_caller_are_served() {
     assert_eq!(client.text(), "echo: hello");
     let began = Instant::now();
     drop(client);
-    finalize(runtime);
+    drop(finalize(runtime));
     assert!(began.elapsed() < Duration::from_secs(5));
     TcpListener::bind(expected.0).expect("closed at the end");
 }
@@ -208,7 +208,7 @@ fn the_openapi_document_has_the_app_the_polls_and_the_upgrade() {
     let about = api["info"]["description"].as_str().expect("a text");
     assert!(about.contains(&format!("ws://{ws_port}/")), "{about}");
     assert_eq!(http::get(http, "/docs").status, 200);
-    finalize(runtime);
+    drop(finalize(runtime));
 
     let runtime = AttachedRuntime::builder(app(), ws())
         .long_polling(bridge())
@@ -216,5 +216,5 @@ fn the_openapi_document_has_the_app_the_polls_and_the_upgrade() {
         .start(executor())
         .expect("it starts");
     assert_eq!(http::get(http_addr(&runtime), "/openapi.json").status, 404);
-    finalize(runtime);
+    drop(finalize(runtime));
 }

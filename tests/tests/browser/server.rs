@@ -65,7 +65,7 @@ impl Server {
     pub(crate) fn stop(&mut self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let (Ok(runtime), Some(running)) = (runtime, self.runtime.take()) {
-            runtime.block_on(running.finalize_shutdown()).expect("it ends");
+            drop(runtime.block_on(running.finalize_shutdown()).expect("it ends"));
         }
     }
 

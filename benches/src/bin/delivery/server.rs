@@ -30,10 +30,10 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
             }
         });
     let bridge = LongPollBridge::new(config.longpoll);
-    AttachedRuntime::builder(App::new(config.http), ws)
+    let running = AttachedRuntime::builder(App::new(config.http), ws)
         .long_polling(bridge)
-        .start(executor)?
-        .run()?;
+        .start(executor)?;
+    drop(running.run()?);
     Ok(())
 }
 

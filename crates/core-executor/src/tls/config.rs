@@ -37,6 +37,7 @@ impl TlsConfig {
     }
 
     /// Asks clients for certificates.
+    #[must_use]
     pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
         self.client_auth = Some(client_auth);
         self

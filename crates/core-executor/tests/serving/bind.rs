@@ -21,7 +21,7 @@ fn a_busy_port_is_named() {
     assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}"));
     assert!(error.source().unwrap().to_string().contains("in use"));
     drop(first);
-    BoundListener::bind("127.0.0.1", port).expect("free again at once");
+    drop(BoundListener::bind("127.0.0.1", port).expect("free again at once"));
 }
 
 #[test]

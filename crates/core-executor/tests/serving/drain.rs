@@ -251,7 +251,7 @@ async fn a_blocked_worker_does_not_keep_the_port_open() {
     site.server.close_listener();
     let addr = site.addr();
     assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens");
-    BoundListener::bind("127.0.0.1", addr.port()).expect("the port is free for the next process");
+    drop(BoundListener::bind("127.0.0.1", addr.port()).expect("the port is free for the next process"));
     site.stage.gate.open();
 }
 

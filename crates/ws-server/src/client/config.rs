@@ -11,6 +11,10 @@ use crate::config::or_unlimited;
 /// Settings of a client's connection; they can be used for any number of connections. For every limit and time 0
 /// means off, but for the queues, which hold at least one message.
 #[derive(Clone, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct ClientConfig {
     /// Headers sent with the handshake: `Authorization`, `Cookie`, `Origin` and the like; those of the handshake
     /// itself are refused. Default empty.
@@ -51,6 +55,10 @@ pub struct ClientConfig {
 
 /// Bounds of what may wait in a queue. One message over the limit of bytes may enter an empty queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct QueueConfig {
     /// Messages that may wait, at least 1.
     pub messages: usize,

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 /// How long and how often to try again. For the number of attempts 0 means for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct ReconnectConfig {
     /// Ceiling of the first delay; it doubles with each attempt. Default 500 ms.
     pub first: Duration,

@@ -24,6 +24,7 @@ use crate::message::JsonMessage;
 ///
 /// Dropping it closes the connection with 1000, in the background.
 #[derive(Debug)]
+#[must_use = "dropping it ends the connection"]
 pub struct WsClient {
     sender: ClientSender,
     receiver: ClientReceiver,

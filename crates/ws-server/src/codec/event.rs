@@ -7,6 +7,7 @@ use crate::text::Text;
 
 /// One message of a peer, whole and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 6455 section 5.6 has these two")]
 pub enum Incoming {
     /// A text message; its UTF-8 has been checked.
     Text(Text),

@@ -5,6 +5,10 @@
 /// With the defaults a session costs no memory for compression while it is idle: neither side refers to earlier
 /// messages, compressors are the thread's, and what is sent to a room is compressed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct DeflateConfig {
     /// Let messages refer to earlier ones of their session, in both directions, where the client allows it: smaller
     /// messages for about 400 KiB of memory per session, and each member of a room is compressed for on its own.

@@ -19,6 +19,10 @@ pub enum OutboxPolicy {
 
 /// What became of a message given to `send`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a caller that tells them apart must not miss a new one"
+)]
 pub enum SendOutcome {
     /// It has been written, or waits in the outbox, in order, and will be written unless the connection ends first.
     Queued,

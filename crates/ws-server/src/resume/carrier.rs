@@ -11,6 +11,7 @@ use crate::session::TransportKind;
 
 /// A transport's hold on a session that outlives it: it takes what comes after its cursor. Dropping it detaches the
 /// transport, and the resume time begins.
+#[must_use = "dropping it detaches the transport"]
 pub struct Carrier {
     inner: Arc<Inner>,
     number: u64,

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Limits of the sessions that outlive their transport; given to [`WsServer::resumable`](crate::WsServer::resumable).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct ResumeConfig {
     /// How long such a session lives without a transport. Default 60 s.
     pub resume_time: Duration,

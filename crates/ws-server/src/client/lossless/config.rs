@@ -4,6 +4,10 @@ use crate::client::{ClientConfig, QueueConfig, ReconnectConfig};
 
 /// Settings of a [`LosslessClient`](super::LosslessClient).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers name some fields and take the rest from a default"
+)]
 pub struct LosslessConfig {
     /// Each connection: headers, limits, heartbeat; its `subprotocols` are replaced by `lossless.v1`. Its `outbox` and
     /// `inbox` bound what waits to be sent and to be received, above the connections;

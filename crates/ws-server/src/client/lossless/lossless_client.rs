@@ -61,6 +61,7 @@ use crate::message::JsonMessage;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping it ends the connection"]
 pub struct LosslessClient {
     sender: ClientSender,
     receiver: LosslessReceiver,
