@@ -76,6 +76,30 @@ fn tasks_are_spawned_through_the_tracker() {
     );
 }
 
+/// Who awaits something beside a time limit drops it sooner or later. (`# Errors` is clippy's to hold.)
+#[test]
+fn every_public_async_function_says_whether_it_is_cancel_safe() {
+    let (mut functions, mut silent) = (0, Vec::new());
+    for path in shipped_files(&CRATES) {
+        let source = read(&path);
+        let lines: Vec<_> = source.lines().map(str::trim_start).collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_public_async(line)) {
+            functions += 1;
+            let above = lines[..at].iter().rev();
+            let mut docs = above.take_while(|line| line.starts_with("///") || line.starts_with("#["));
+            if !docs.any(|line| line.to_lowercase().contains("cancel safe")) {
+                silent.push(format!("{}:{}: {line}", shown(&path), at + 1));
+            }
+        }
+    }
+    assert!(functions > 40, "only {functions} found");
+    none("public async functions without the words `cancel safe`", &silent);
+}
+
+fn is_public_async(line: &str) -> bool {
+    line.starts_with("pub async fn ") || (line.starts_with("pub fn ") && line.contains("-> impl Future"))
+}
+
 #[test]
 fn the_blocking_lane_has_one_door() {
     let above: Vec<_> = CRATES

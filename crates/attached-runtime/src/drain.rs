@@ -16,7 +16,8 @@ use ws_server::{RunningWsServer, WsReport};
 /// How long the metrics listener may take to finish a scrape when all else has ended.
 const LAST_SCRAPE: Duration = Duration::from_millis(100);
 
-/// What cutting takes, at most a tenth of all: servers are cut so much before the deadline, so that the end is over then.
+/// What cutting takes, at most a tenth of all: servers are cut so much before the deadline, so that the end is over
+/// then.
 const CUTTING: Duration = Duration::from_millis(50);
 
 /// Everything that runs, in the hands of the one task that ends it.

@@ -23,7 +23,8 @@ pub struct ShutdownReport {
     pub forced: bool,
     /// One entry per shutdown hook, in the order given; the last one is ours.
     pub hooks: Arc<[HookReport]>,
-    /// Requests that were under way, or came while draining, and were answered completely; polls and streams among them.
+    /// Requests that were under way, or came while draining, and were answered completely; polls and streams among
+    /// them.
     pub requests_answered: u64,
     /// Requests that were still under way at the deadline; polls and streams among them.
     pub requests_cut: u64,

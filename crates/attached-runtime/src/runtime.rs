@@ -128,7 +128,8 @@ impl AttachedRuntime {
         self.reloader.clone()
     }
 
-    /// Says `ready …`, also to a supervisor ([`Supervisor`]), blocks this thread until a signal or a handle asks for the end, ends, and reports.
+    /// Says `ready …`, also to a supervisor ([`Supervisor`]), blocks this thread until a signal or a handle asks for
+    /// the end, ends, and reports.
     ///
     /// # Errors
     /// [`RuntimeError::InsideAsync`] inside async code, where it would block a thread that has other work: use
@@ -143,10 +144,10 @@ impl AttachedRuntime {
         waiting.block_on(self.serve())
     }
 
-    /// Says `ready …`, also to a supervisor ([`Supervisor`]), waits until a signal or a handle asks for the end, ends, and reports. With TLS, SIGHUP reads
-    /// certificates and keys again ([`TlsReloader`]).
+    /// Says `ready …`, also to a supervisor ([`Supervisor`]), waits until a signal or a handle asks for the end, ends,
+    /// and reports. With TLS, SIGHUP reads certificates and keys again ([`TlsReloader`]).
     ///
-    /// Dropping the future is dropping the runtime: it asks for the end and does not wait for it.
+    /// Not cancel safe: dropping the future is dropping the runtime: it asks for the end and does not wait for it.
     ///
     /// # Errors
     /// When signals cannot be listened for, or the tokio runtime under the application is gone.
@@ -179,7 +180,7 @@ impl AttachedRuntime {
 
     /// Ends the application: asks, waits for the end, and reports. The seed's final, blocking step, as a future.
     ///
-    /// Dropping the future is dropping the runtime: the end goes on without being waited for.
+    /// Not cancel safe: dropping the future is dropping the runtime. The end goes on without being waited for.
     ///
     /// # Errors
     /// When the tokio runtime under the application is gone.
@@ -229,6 +230,8 @@ where
 }
 
 /// Starts both servers and waits for the end: [`AttachedRuntime::start`] and [`AttachedRuntime::serve`].
+///
+/// Not cancel safe: dropping the future asks for the end and does not wait for it.
 ///
 /// # Errors
 /// Those of both.

@@ -17,9 +17,9 @@ const RESERVED: u64 = 64;
     reason = "callers name some fields and take the rest from a default"
 )]
 pub struct BudgetConfig {
-    /// Connections at once; further ones get 503, under TLS a reset, as an answer would cost a handshake. `Some(0)` = off. Default `None`: the descriptors the process may
-    /// have (the soft `RLIMIT_NOFILE` at the start) less 64, or half of them where that is more. Setting
-    /// `SERVER_MAX_CONNECTIONS`.
+    /// Connections at once; further ones get 503, under TLS a reset, as an answer would cost a handshake. `Some(0)` =
+    /// off. Default `None`: the descriptors the process may have (the soft `RLIMIT_NOFILE` at the start) less 64, or
+    /// half of them where that is more. Setting `SERVER_MAX_CONNECTIONS`.
     pub max_connections: Option<usize>,
     /// Connections at once from one IPv4 address or one IPv6 network of 64 bits, which is what one customer gets;
     /// further ones get 503. 0 = off, the default. Setting `SERVER_MAX_CONNECTIONS_PER_ADDRESS`.

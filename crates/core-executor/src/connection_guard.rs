@@ -25,8 +25,8 @@ struct Live {
 }
 
 impl ConnectionGuard {
-    /// For a connection of which nothing is said yet; `counts` is asked for, and the addresses are copied, only where there
-    /// is a listener.
+    /// For a connection of which nothing is said yet; `counts` is asked for, and the addresses are copied, only where
+    /// there is a listener.
     #[inline]
     pub(crate) fn arrived(
         shared: Option<&SharedListener>,

@@ -30,7 +30,8 @@ pub struct ConnectionLimits {
     /// (`SERVER_WRITE_STALL_TIMEOUT`).
     pub write_stall_timeout: Duration,
     /// Bytes of a request's head, and of its trailer section; past it the answer is 431 (414 within the request line)
-    /// and the connection is closed, on HTTP/2 only the stream. Default 16384, at most 1 MiB, also when off (`SERVER_MAX_HEAD_SIZE`).
+    /// and the connection is closed, on HTTP/2 only the stream. Default 16384, at most 1 MiB, also when off
+    /// (`SERVER_MAX_HEAD_SIZE`).
     pub max_head_size: usize,
     /// Header fields of a request; past it the answer is 431 and the connection is closed, on HTTP/2 only the stream.
     /// Default 64, at most 4096, also when off (`SERVER_MAX_HEADERS`).

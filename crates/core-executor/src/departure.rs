@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 ///
 /// A client has left when it closes its side of the connection (a FIN counts, so half a close does too), resets it or,
 /// on HTTP/2, the request's stream, or cannot be written to any more, whether or not further bytes of it wait to be
-/// read. What is still under way to this machine hides it: a FIN behind more bytes than the receive window takes has not
-/// arrived. The server's own end is no departure.
+/// read. What is still under way to this machine hides it: a FIN behind more bytes than the receive window takes has
+/// not arrived. The server's own end is no departure.
 ///
 /// ```
 /// use core_executor::ConnectionInfo;

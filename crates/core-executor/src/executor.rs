@@ -117,8 +117,8 @@ impl StopReport {
 ///
 /// One current-thread runtime per worker thread serves connections and tasks; one control thread keeps the deadlines
 /// and runs the end, so that a worker that is held up cannot hold those up; it also accepts connections for several
-/// workers, where one worker accepts for itself. Dropping the executor asks everything to stop, lets go of it, and never
-/// blocks or panics, on whatever thread.
+/// workers, where one worker accepts for itself. Dropping the executor asks everything to stop, lets go of it, and
+/// never blocks or panics, on whatever thread.
 #[must_use = "dropping the executor asks everything on it to stop"]
 pub struct RuntimeExecutor {
     spawner: Spawner,

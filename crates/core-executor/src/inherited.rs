@@ -1,4 +1,5 @@
-//! Sockets that the process that started this one has bound for it: `LISTEN_FDS`, as systemd and its kin hand them over.
+//! Sockets that the process that started this one has bound for it: `LISTEN_FDS`, as systemd and its kin hand them
+//! over.
 
 use crate::InheritError;
 use socket2::SockRef;

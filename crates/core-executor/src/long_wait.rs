@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 /// Says that the answer to a request will take long: a poll that waits for a message, a job that is watched.
 ///
-/// Until there is an answer, the connection lets go of its buffers and of hyper (about 25 KiB), and of the request's head.
-/// Nothing else changes: the client's departure is noticed, pipelined requests wait, a stop is heard. Resting and waking
-/// costs some microseconds, so it is for waits that last.
+/// Until there is an answer, the connection lets go of its buffers and of hyper (about 25 KiB), and of the request's
+/// head. Nothing else changes: the client's departure is noticed, pipelined requests wait, a stop is heard. Resting and
+/// waking costs some microseconds, so it is for waits that last.
 ///
 /// Has no effect on HTTP/2, on a request with a body or with the wish for another protocol, and under another server.
 ///

@@ -87,8 +87,8 @@ impl ExecutorMetrics {
         self.panicked.get()
     }
 
-    /// Times a worker was held up for half a second by one turn of a task: it blocked its thread without saying so. Each
-    /// was named in the log.
+    /// Times a worker was held up for half a second by one turn of a task: it blocked its thread without saying so.
+    /// Each was named in the log.
     pub fn stalls(&self) -> u64 {
         self.stalls.get()
     }

@@ -1,6 +1,6 @@
-//! The sync core in every order that its steps may have, in miniature: two or three threads, a few steps each. loom tries
-//! all of them (`.ci/models loom`). What has more steps is tried in many thousand orders that shuttle chooses at random
-//! (`.ci/models shuttle`): always the same ones, and others with `MODELS_SEED`, more with `MODELS_SCHEDULES`.
+//! The sync core in every order that its steps may have, in miniature: two or three threads, a few steps each. loom
+//! tries all of them (`.ci/models loom`). What has more steps is tried in many thousand orders that shuttle chooses at
+//! random (`.ci/models shuttle`): always the same ones, and others with `MODELS_SEED`, more with `MODELS_SCHEDULES`.
 
 #[cfg(shuttle)]
 mod accept;

@@ -15,18 +15,18 @@ pub enum RefusedFor {
     FirstByteTimeout,
     /// `head_timeout`: a head took longer than [`head_timeout`](crate::ConnectionLimits::head_timeout).
     HeadTimeout,
-    /// `body_stall`: a body stopped for [`body_stall_timeout`](crate::ConnectionLimits::body_stall_timeout); on HTTP/2, where
-    /// the connection goes on, each such request.
+    /// `body_stall`: a body stopped for [`body_stall_timeout`](crate::ConnectionLimits::body_stall_timeout); on HTTP/2,
+    /// where the connection goes on, each such request.
     BodyStall,
     /// `idle`: no next request came for [`keep_alive`](crate::ConnectionLimits::keep_alive).
     Idle,
     /// `write_stall`: nothing was taken for [`write_stall_timeout`](crate::ConnectionLimits::write_stall_timeout).
     WriteStall,
-    /// `head_size`: more than [`max_head_size`](crate::ConnectionLimits::max_head_size); on HTTP/2, where the connection goes
-    /// on, each such request of up to twice the limit.
+    /// `head_size`: more than [`max_head_size`](crate::ConnectionLimits::max_head_size); on HTTP/2, where the
+    /// connection goes on, each such request of up to twice the limit.
     HeadSize,
-    /// `headers`: more than [`max_headers`](crate::ConnectionLimits::max_headers); on HTTP/2, where the connection goes on,
-    /// each such request.
+    /// `headers`: more than [`max_headers`](crate::ConnectionLimits::max_headers); on HTTP/2, where the connection goes
+    /// on, each such request.
     HeaderCount,
     /// `malformed`: not HTTP, or a version or coding of it that is not spoken here; on HTTP/2 also a flood.
     Malformed,

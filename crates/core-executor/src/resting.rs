@@ -21,11 +21,12 @@ use tower_service::Service;
 type Hyper<S, B> = http1::UpgradeableConnection<TokioIo<Gate>, SlotService<S, B>>;
 
 /// Serves a connection with hyper while there are bytes to read or an answer to write. Before the first byte, after a
-/// while without requests, and for as long as an answer takes whose handler said so ([`LongWait`](crate::LongWait)), the
-/// gate alone is left: it hears of bytes and keeps the limits.
+/// while without requests, and for as long as an answer takes whose handler said so ([`LongWait`](crate::LongWait)),
+/// the gate alone is left: it hears of bytes and keeps the limits.
 ///
 /// Hyper's connection is never taken away with anything in it that is not kept. What it has to know of a request that
-/// another one of it began stands in a head that it is given ahead of everything else, and that the gate does not count.
+/// another one of it began stands in a head that it is given ahead of everything else, and that the gate does not
+/// count.
 pub(crate) struct Resting<S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,

@@ -137,9 +137,9 @@ impl Spawner {
         self.spawn_on(self.here(), self.cut_of_workers(), About::SERVICE, future)
     }
 
-    /// The same for a task of which every turn is about one thing: when it blocks its worker it is named by `label` from
-    /// the eight little-endian bytes of `number`, unless something else is [noted](WorkLabel::note) in that turn. Cheaper
-    /// than to note it in each. A label of another executor says nothing.
+    /// The same for a task of which every turn is about one thing: when it blocks its worker it is named by `label`
+    /// from the eight little-endian bytes of `number`, unless something else is [noted](WorkLabel::note) in that turn.
+    /// Cheaper than to note it in each. A label of another executor says nothing.
     ///
     /// # Errors
     /// As [`Spawner::spawn_service`].
@@ -187,8 +187,8 @@ impl Spawner {
         }
     }
 
-    /// A label for what a server's tasks do, with which they can be named when they block their worker. `describe` makes
-    /// the name of what was [noted](WorkLabel::note), on the control thread: it should be quick.
+    /// A label for what a server's tasks do, with which they can be named when they block their worker. `describe`
+    /// makes the name of what was [noted](WorkLabel::note), on the control thread: it should be quick.
     pub fn work_label(&self, describe: impl Fn(&[u8]) -> String + Send + Sync + 'static) -> WorkLabel {
         self.shared.labels.described(Arc::new(describe))
     }

@@ -57,9 +57,9 @@ impl Supervisor {
         self.say(&format!("STATUS={line}"));
     }
 
-    /// Tells again and again that the control thread, which accepts, hears signals and ends, is alive (`WATCHDOG=1`), twice
-    /// as often as the supervisor asks for it by `WATCHDOG_USEC` and `WATCHDOG_PID` (`sd_watchdog_enabled(3)`), until the
-    /// executor ends. Nothing where it does not ask.
+    /// Tells again and again that the control thread, which accepts, hears signals and ends, is alive (`WATCHDOG=1`),
+    /// twice as often as the supervisor asks for it by `WATCHDOG_USEC` and `WATCHDOG_PID` (`sd_watchdog_enabled(3)`),
+    /// until the executor ends. Nothing where it does not ask.
     ///
     /// # Errors
     /// [`ExecutorError::Stopping`] once the executor stops.

@@ -117,7 +117,8 @@ pub(crate) fn carried_by_all(info: ConnectionInfo, carrying: Option<&Carrying>) 
     extensions
 }
 
-/// The peer is told that no further request is read. An answer that hands the connection over has a word of its own there.
+/// The peer is told that no further request is read. An answer that hands the connection over has a word of its own
+/// there.
 fn say_last<B>(response: &mut Response<B>) {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = HeaderValue::from_static("close");

@@ -13,7 +13,8 @@ const BUCKETS: [f64; 18] = [
     30.0, 60.0,
 ];
 
-/// The times of one application's routes, from a request's head to its answer's head. Clones count into the same numbers.
+/// The times of one application's routes, from a request's head to its answer's head. Clones count into the same
+/// numbers.
 ///
 /// One histogram, `http_route_duration_seconds`, with the label `route`: each pattern that is registered, and one value
 /// for what no route takes, so a client can make no further one. Counted only in an application that was asked for it

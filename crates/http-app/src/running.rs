@@ -257,15 +257,16 @@ impl RunningApp {
         self.server.begin_drain();
     }
 
-    /// Waits until every request is answered and every handler has ended, also those of clients that keep WebSocket sessions on the same connection
-    /// of HTTP/2. Call [`begin_drain`](Self::begin_drain) before it. Cancel safe.
+    /// Waits until every request is answered and every handler has ended, also those of clients that keep WebSocket
+    /// sessions on the same connection of HTTP/2. Call [`begin_drain`](Self::begin_drain) before it. Cancel safe.
     pub async fn requests_answered(&self) {
         self.server.requests_answered().await;
         self.detached.idle().await;
     }
 
     /// Waits until every connection and every handler has ended, also those whose client has left, and cuts at
-    /// `deadline` those that have not. Call [`begin_drain`](Self::begin_drain) before it.
+    /// `deadline` those that have not. Call [`begin_drain`](Self::begin_drain) before it. Cancel safe; again says the
+    /// same.
     pub async fn drained(&self, deadline: Instant) -> Drained {
         let mut drained = self.server.drained(deadline).await;
         drained.cut += self.detached.drained(deadline).await;
@@ -274,6 +275,8 @@ impl RunningApp {
 
     /// Ends the application: hooks, then the listener, then the requests in flight, for
     /// [`AppConfig::drain_deadline`] at the most. An immediate stop of the executor cuts the wait.
+    ///
+    /// Not cancel safe: dropping the future is dropping the application, which cuts what is open.
     pub async fn close(self) -> AppReport {
         let hooks = tokio::select! {
             hooks = self.run_hooks() => hooks,

@@ -84,8 +84,8 @@ impl LongPollBridge {
     }
 
     /// Attaches the bridge to a server: it hears what the sessions say and what is broadcast, and hands in what is
-    /// sent over HTTP; sessions may outlive their transport from here on ([`WsServer::resumable`]). Gives the server back,
-    /// to be described further or started.
+    /// sent over HTTP; sessions may outlive their transport from here on ([`WsServer::resumable`]). Gives the server
+    /// back, to be described further or started.
     ///
     /// A bridge serves one server. Attaching it to a second one has no effect but a line in the log.
     pub fn attach(&self, server: WsServer) -> WsServer {
@@ -98,7 +98,8 @@ impl LongPollBridge {
             .relay(Arc::new(MailboxRelay::new(&self.shared)))
     }
 
-    /// The endpoints `GET /ws/poll`, `POST /ws/send` and those under `/ws/session`, to be merged or nested into any router.
+    /// The endpoints `GET /ws/poll`, `POST /ws/send` and those under `/ws/session`, to be merged or nested into any
+    /// router.
     ///
     /// A limit on the time of requests must leave polls and streams alone, or be longer than
     /// [`LongPollConfig::wait`]. A send is answered within [`LongPollConfig::request_limit`].
@@ -135,10 +136,10 @@ impl LongPollBridge {
         })
     }
 
-    /// Answers every waiting poll and ends every stream at once, and lets no new poll wait; sessions of the lossless form
-    /// are told why, and when to come back ([`Resumption::close_polled`]). Returns how many polls and streams there were;
-    /// never blocks; again has no effect. For the end of the server: what is answered with `[]` is asked again by
-    /// clients in a loop, so listeners should be closed by then.
+    /// Answers every waiting poll and ends every stream at once, and lets no new poll wait; sessions of the lossless
+    /// form are told why, and when to come back ([`Resumption::close_polled`]). Returns how many polls and streams
+    /// there were; never blocks; again has no effect. For the end of the server: what is answered with `[]` is asked
+    /// again by clients in a loop, so listeners should be closed by then.
     pub fn begin_drain(&self) -> usize {
         let under_way = self.waiting() + self.streams();
         if self.shared.is_draining.swap(true, Ordering::SeqCst) {

@@ -22,8 +22,8 @@ pub struct LongPollConfig {
     /// How long a poll is held open while there is nothing for it, from 0 (never) to less than 30 s. Default 25 s
     /// (`LONGPOLL_WAIT`).
     pub wait: Duration,
-    /// How long a mailbox lives after its last poll or send, and a session of the lossless form without a transport; more
-    /// than 0. Default 60 s (`LONGPOLL_SESSION_TTL`).
+    /// How long a mailbox lives after its last poll or send, and a session of the lossless form without a transport;
+    /// more than 0. Default 60 s (`LONGPOLL_SESSION_TTL`).
     pub session_ttl: Duration,
     /// Mailboxes at one time, and sessions of the lossless form, at least 1. Default 10000 (`LONGPOLL_MAX_SESSIONS`).
     pub max_sessions: usize,
@@ -49,7 +49,8 @@ pub struct LongPollConfig {
     pub max_readers: usize,
     /// How often an SSE stream says something at least, more than 0. Default 15 s.
     pub heartbeat: Duration,
-    /// Cookies, by their names, whose values the id of a session is bound to: those that say who is logged in. Default none.
+    /// Cookies, by their names, whose values the id of a session is bound to: those that say who is logged in. Default
+    /// none.
     pub bound_cookies: Vec<String>,
 }
 

@@ -89,7 +89,8 @@
 //!
 //! # End
 //!
-//! [`LongPollBridge::begin_drain`] answers whatever waits and ends the streams. The sweeper ends with the executor's shutdown signal.
+//! [`LongPollBridge::begin_drain`] answers whatever waits and ends the streams. The sweeper ends with the executor's
+//! shutdown signal.
 
 mod bridge;
 pub use bridge::LongPollBridge;

@@ -1,4 +1,5 @@
-//! The lossless form: sessions with numbers and acknowledgements, over polls and SSE. `docs/wire-protocol.md` describes it.
+//! The lossless form: sessions with numbers and acknowledgements, over polls and SSE. `docs/wire-protocol.md` describes
+//! it.
 
 mod closing;
 mod events;

@@ -23,8 +23,8 @@ use crate::refusal::Reason;
 /// | `ws_lp_messages_missed_total` | counter | messages a reader did not get because they had gone, each reader counted |
 /// | `ws_lp_refused_total` | counter | requests refused, by `reason` |
 ///
-/// No message is lost without a count: enqueued = drained + overwritten + expired + buffered. These are about mailboxes;
-/// the messages of sessions are counted by the server (`ws_messages_…`).
+/// No message is lost without a count: enqueued = drained + overwritten + expired + buffered. These are about
+/// mailboxes; the messages of sessions are counted by the server (`ws_messages_…`).
 #[derive(Debug, Clone)]
 pub struct LongPollMetrics {
     pub(crate) sessions: IntCounter,

@@ -1,4 +1,5 @@
-//! What an HTTP client is told when it does not get what it asked for: a status and `{"error":text}`, at most 200 bytes.
+//! What an HTTP client is told when it does not get what it asked for: a status and `{"error":text}`, at most 200
+//! bytes.
 
 use std::borrow::Cow;
 

@@ -97,7 +97,9 @@ impl Attachment {
     }
 
     /// Runs the handlers for a message of the peer: raw, then relays, then typed. The transport has to wait for it
-    /// before it hands in the next one. Dropping the future drops the handler where it stands.
+    /// before it hands in the next one.
+    ///
+    /// Not cancel safe: dropping the future drops the handler where it stands.
     ///
     /// # Errors
     /// [`WsError::HandlerPanicked`]: it has been counted; the transport closes the session with 1011.
@@ -106,6 +108,8 @@ impl Attachment {
     }
 
     /// The session ends: it leaves its rooms and `on_close` runs, unless that has happened already.
+    ///
+    /// Not cancel safe: dropping the future drops `on_close` where it stands.
     pub async fn finish(self, info: CloseInfo) {
         self.end(Ending::new(info, Outcome::Clean)).await;
     }

@@ -104,8 +104,8 @@ impl Held {
         self.0.is_empty()
     }
 
-    /// Writes what is held on this thread for the session whose task is awake, and for at most so many others, the longest
-    /// listed first.
+    /// Writes what is held on this thread for the session whose task is awake, and for at most so many others, the
+    /// longest listed first.
     #[inline]
     pub(crate) fn write(&mut self, own: &Session, budget: usize) {
         let holders = HOLDERS.get();

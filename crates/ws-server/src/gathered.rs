@@ -25,8 +25,8 @@ pub(crate) struct Gathered {
     messages: usize,
     /// What the outbox has been told of.
     counted: Load,
-    /// Up to here messages may join without asking anybody; nowhere once something else stands behind these frames, or they
-    /// could not be written.
+    /// Up to here messages may join without asking anybody; nowhere once something else stands behind these frames, or
+    /// they could not be written.
     limit: Load,
 }
 

@@ -34,8 +34,8 @@ pub(crate) type Pending = Pin<Box<dyn Future<Output = Option<()>> + Send>>;
 
 /// Runs a handler up to its first wait.
 pub(crate) trait Begin<A>: Send + Sync {
-    /// Runs it for one argument after the other. Nothing when it has ended with each, else what it waits in with the last
-    /// one that was taken.
+    /// Runs it for one argument after the other. Nothing when it has ended with each, else what it waits in with the
+    /// last one that was taken.
     fn begin(
         &self,
         session: &Session,

@@ -1,5 +1,5 @@
-//! The opening handshake, server side (RFC 6455 §4.2, RFC 9112; RFC 8441 on HTTP/2): what is granted and what is refused
-//! how.
+//! The opening handshake, server side (RFC 6455 §4.2, RFC 9112; RFC 8441 on HTTP/2): what is granted and what is
+//! refused how.
 
 mod extended;
 

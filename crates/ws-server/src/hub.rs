@@ -123,6 +123,8 @@ impl Hub {
 
     /// Runs relays and typed handler for an envelope, as for one received by this session.
     ///
+    /// Not cancel safe: dropping the future drops the handler where it stands.
+    ///
     /// # Errors
     /// [`WsError::HandlerPanicked`]; it has been counted.
     pub async fn dispatch(&self, session: &Session, message: JsonMessage) -> Result<(), WsError> {
@@ -143,6 +145,8 @@ impl Hub {
     ///
     /// Gives what `authorize` found out about the sender, for
     /// [`open_admitted_session`](Self::open_admitted_session).
+    ///
+    /// Cancel safe: dropping the future drops `authorize` where it stands, and nobody is admitted.
     ///
     /// # Errors
     /// The answer to give instead.

@@ -36,8 +36,8 @@ pub struct Backlog {
 }
 
 impl Hub {
-    /// The rooms with the most members, the largest first, at most `limit`. It looks at every room there is, so it takes
-    /// about 0.1 ms for each thousand: it belongs on a thread that may be held up.
+    /// The rooms with the most members, the largest first, at most `limit`. It looks at every room there is, so it
+    /// takes about 0.1 ms for each thousand: it belongs on a thread that may be held up.
     pub fn largest_rooms(&self, limit: usize) -> Vec<RoomSize> {
         let mut top = Top::new(limit);
         self.tables().each_room(|name, members| {

@@ -17,8 +17,8 @@ use crate::session::Session;
 const STEP: usize = 1024;
 /// What a write to a socket costs, a queued message being 1.
 const WRITE: usize = 32;
-/// What it costs to wake the task of a session whose transport only that task may write to. All who are woken have their
-/// turn before the next look at the sockets, and what each of them does then takes longer than a write.
+/// What it costs to wake the task of a session whose transport only that task may write to. All who are woken have
+/// their turn before the next look at the sockets, and what each of them does then takes longer than a write.
 const WAKE: usize = 128;
 
 /// What became of a published message among the local sessions.
@@ -56,7 +56,7 @@ impl Hub {
     ///
     /// The message is framed once and shared by all. A member whose outbox is full is treated by the server's
     /// outbox policy. It goes to who is there when the call begins, in small steps between which other tasks get
-    /// their turn. Dropping the future between two steps leaves the rest of the members, and the
+    /// their turn. Not cancel safe: dropping the future between two steps leaves the rest of the members, and the
     /// relays, without it.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Hub {
             .await
     }
 
-    /// The same under an outbox policy of its own.
+    /// The same under an outbox policy of its own. Not cancel safe, as [`publish`](Self::publish).
     ///
     /// # Errors
     /// The name of the room is empty or too long.
@@ -85,7 +85,8 @@ impl Hub {
         .await
     }
 
-    /// Sends a framed message to the members of a room but one, and to the relays.
+    /// Sends a framed message to the members of a room but one, and to the relays. Not cancel safe, as
+    /// [`publish`](Self::publish).
     ///
     /// # Errors
     /// The name of the room is empty or too long.
@@ -106,7 +107,7 @@ impl Hub {
         .await
     }
 
-    /// Sends a text message to a room; see [`publish`](Self::publish).
+    /// Sends a text message to a room, as [`publish`](Self::publish) does; not cancel safe either.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -118,7 +119,7 @@ impl Hub {
         self.publish(room, Encoded::text(text)).await
     }
 
-    /// Sends a binary message to a room; see [`publish`](Self::publish).
+    /// Sends a binary message to a room, as [`publish`](Self::publish) does; not cancel safe either.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -130,7 +131,7 @@ impl Hub {
         self.publish(room, Encoded::binary(body)).await
     }
 
-    /// Sends an envelope to a room; see [`publish`](Self::publish).
+    /// Sends an envelope to a room, as [`publish`](Self::publish) does; not cancel safe either.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -142,7 +143,7 @@ impl Hub {
         self.publish(room, Encoded::json(message)).await
     }
 
-    /// Sends a framed message to every session and to the relays.
+    /// Sends a framed message to every session and to the relays. Not cancel safe, as [`publish`](Self::publish).
     ///
     /// # Errors
     /// None today; a broker behind the relays may have some.
@@ -157,7 +158,8 @@ impl Hub {
         .await
     }
 
-    /// Sends a framed message to every session but one, and to the relays.
+    /// Sends a framed message to every session but one, and to the relays. Not cancel safe, as
+    /// [`publish`](Self::publish).
     ///
     /// # Errors
     /// As [`broadcast`](Self::broadcast).
@@ -177,7 +179,7 @@ impl Hub {
         .await
     }
 
-    /// Sends a text message to every session; see [`broadcast`](Self::broadcast).
+    /// Sends a text message to every session, as [`broadcast`](Self::broadcast) does; not cancel safe either.
     ///
     /// # Errors
     /// As [`broadcast`](Self::broadcast).
@@ -185,7 +187,7 @@ impl Hub {
         self.broadcast(Encoded::text(text)).await
     }
 
-    /// Sends a binary message to every session; see [`broadcast`](Self::broadcast).
+    /// Sends a binary message to every session, as [`broadcast`](Self::broadcast) does; not cancel safe either.
     ///
     /// # Errors
     /// As [`broadcast`](Self::broadcast).
@@ -193,7 +195,7 @@ impl Hub {
         self.broadcast(Encoded::binary(body)).await
     }
 
-    /// Sends an envelope to every session; see [`broadcast`](Self::broadcast).
+    /// Sends an envelope to every session, as [`broadcast`](Self::broadcast) does; not cancel safe either.
     ///
     /// # Errors
     /// As [`broadcast`](Self::broadcast).

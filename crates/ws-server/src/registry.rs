@@ -103,6 +103,8 @@ impl Hub {
     /// From here on `on_close` is certain. The session is in the tables before `on_open` runs, so what `on_open`
     /// joins and sends is in effect before the peer hears anything.
     ///
+    /// Cancel safe: dropping the future drops `on_open` where it stands and ends the session with 1006.
+    ///
     /// # Errors
     /// The answer to give instead: the server does not run or stops (503), or `on_open` panicked (500; `on_close`
     /// has run).
@@ -112,7 +114,7 @@ impl Hub {
     }
 
     /// The same with what [`admit`](Self::admit) gave: the value of `authorize` is the session's data before
-    /// `on_open` runs.
+    /// `on_open` runs. Cancel safe in the same way.
     ///
     /// # Errors
     /// As [`open_session`](Self::open_session).

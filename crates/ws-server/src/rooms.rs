@@ -94,7 +94,8 @@ impl Tables {
         self.rooms.get(name).map(|entry| Arc::clone(entry.value()))
     }
 
-    /// Names every room that is there all the while, and how many are in it. Who makes or empties a room may wait for it.
+    /// Names every room that is there all the while, and how many are in it. Who makes or empties a room may wait for
+    /// it.
     pub(crate) fn each_room(&self, mut visit: impl FnMut(&Arc<str>, usize)) {
         for entry in self.rooms.iter() {
             visit(entry.value().name(), entry.value().members().len());

@@ -54,7 +54,8 @@ impl Roster {
         Some(number)
     }
 
-    /// Empties a seat. Returns whether it was the last one that was taken; with `retire`, nobody sits down any more then.
+    /// Empties a seat. Returns whether it was the last one that was taken; with `retire`, nobody sits down any more
+    /// then.
     pub(crate) fn leave(&self, number: u32, retire: bool) -> bool {
         let mut seats = self.write();
         let gone = seats

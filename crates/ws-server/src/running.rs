@@ -123,7 +123,7 @@ impl RunningWsServer {
     /// moment connections need to let go of their sockets), even when a worker is blocked. The hub lets go of the
     /// callbacks at the end. An immediate stop of the executor (a second signal) is a deadline that has come.
     ///
-    /// Dropping the future leaves the rest of the stop to the executor.
+    /// Not cancel safe: dropping the future leaves the rest of the stop to the executor.
     pub async fn stop(mut self, plan: StopPlan) -> WsReport {
         let report = end(&self.hub, self.listener.as_deref(), plan).await;
         self.is_over = true;

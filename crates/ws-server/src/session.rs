@@ -37,8 +37,8 @@ const ENDED: u8 = 2;
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
-/// In this order, because with thousands of sessions each of these cache lines has to be fetched for a message: what every
-/// one needs lies together.
+/// In this order, because with thousands of sessions each of these cache lines has to be fetched for a message: what
+/// every one needs lies together.
 #[repr(C)]
 struct Inner {
     id: SessionId,

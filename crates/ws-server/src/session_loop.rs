@@ -97,8 +97,8 @@ impl Stage {
     }
 }
 
-/// In this order, because with thousands of sessions each of these cache lines has to be fetched at a wake-up: what every
-/// one looks at lies together.
+/// In this order, because with thousands of sessions each of these cache lines has to be fetched at a wake-up: what
+/// every one looks at lies together.
 #[repr(C)]
 struct Connection {
     attachment: Attachment,

@@ -17,8 +17,8 @@ thread_local! {
     static SPARE: Cell<String> = const { Cell::new(String::new()) };
 }
 
-/// The text of a message, as a handler gets it. It is used like a `String` that does not change; `into_string` makes it one,
-/// without a copy.
+/// The text of a message, as a handler gets it. It is used like a `String` that does not change; `into_string` makes it
+/// one, without a copy.
 ///
 /// ```
 /// use ws_server::Text;

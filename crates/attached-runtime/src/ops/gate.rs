@@ -47,7 +47,8 @@ impl Gate {
         }
     }
 
-    /// The same for what changes something: with a cookie it has to come from a page of this very server, port included.
+    /// The same for what changes something: with a cookie it has to come from a page of this very server, port
+    /// included.
     pub(super) fn admit_change(&self, headers: &HeaderMap, now: Instant) -> Result<Pass, Refused> {
         match self.admit(headers, now)? {
             Pass::Cookie if !is_own_origin(headers) => Err(Refused::Unknown),

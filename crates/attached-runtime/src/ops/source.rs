@@ -49,8 +49,8 @@ impl Source {
         }
     }
 
-    /// Asks for the end, behind the answer to whoever pushed the button: an end with nothing to wait for is quick, and the
-    /// metrics listener waits for its answers no longer than for a scrape.
+    /// Asks for the end, behind the answer to whoever pushed the button: an end with nothing to wait for is quick, and
+    /// the metrics listener waits for its answers no longer than for a scrape.
     pub(super) fn ask_for_the_end(&self) {
         let handle = self.spawner.shutdown_handle();
         let asking = handle.clone();

@@ -1,5 +1,5 @@
-//! The words that an HTTP/2 connection begins with when nothing was agreed on before (RFC 9113 §3.3 and §3.4). They are no
-//! lawful request of HTTP/1, on purpose.
+//! The words that an HTTP/2 connection begins with when nothing was agreed on before (RFC 9113 §3.3 and §3.4). They are
+//! no lawful request of HTTP/1, on purpose.
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

@@ -9,8 +9,8 @@ use super::queue::{NotQueued, QueueSender};
 use crate::codec::may_be_sent;
 use crate::message::JsonMessage;
 
-/// Sends messages over a client's connection or in a conversation above connections; clone it for as many tasks as need to. Its methods can be awaited on
-/// any runtime.
+/// Sends messages over a client's connection or in a conversation above connections; clone it for as many tasks as need
+/// to. Its methods can be awaited on any runtime.
 #[derive(Debug, Clone)]
 pub struct ClientSender {
     queue: QueueSender,
@@ -36,7 +36,7 @@ impl ClientSender {
         Ok(())
     }
 
-    /// Queues an envelope as a text message, as [`send`](Self::send) does.
+    /// Queues an envelope as a text message, as [`send`](Self::send) does. Cancel safe.
     ///
     /// # Errors
     /// [`ClientError::Closed`] once the connection closes.

@@ -71,7 +71,7 @@ impl WsClient {
         open(Road::Open(stream), opening, config, spawner).await
     }
 
-    /// Sends a message; see [`ClientSender::send`].
+    /// Sends a message; see [`ClientSender::send`]. Cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -79,7 +79,7 @@ impl WsClient {
         self.sender.send(message).await
     }
 
-    /// Sends an envelope; see [`ClientSender::send_json`].
+    /// Sends an envelope; see [`ClientSender::send_json`]. Cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -87,7 +87,7 @@ impl WsClient {
         self.sender.send_json(message).await
     }
 
-    /// The next message; see [`ClientReceiver::receive`].
+    /// The next message; see [`ClientReceiver::receive`]. Cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -95,7 +95,7 @@ impl WsClient {
         self.receiver.receive().await
     }
 
-    /// Closes the connection; see [`ClientSender::close`].
+    /// Closes the connection; see [`ClientSender::close`]. Cancel safe: it closes all the same.
     ///
     /// # Errors
     /// As there.

@@ -83,8 +83,8 @@ impl Outbox {
         Sent { woke, ..sent }
     }
 
-    /// Puts a short message under the server's policy to those that are written together at the end of the wake-up which
-    /// holds everything.
+    /// Puts a short message under the server's policy to those that are written together at the end of the wake-up
+    /// which holds everything.
     #[inline]
     pub(crate) fn join(&self, data: Data, body: &[u8], limits: &OutboxConfig) -> Entry {
         self.lock().join(data, body, limits)
@@ -112,8 +112,8 @@ impl Outbox {
 }
 
 impl State {
-    /// The socket, if nothing stands before a message and it need not be held: it is written at once. So it is with nearly
-    /// every message.
+    /// The socket, if nothing stands before a message and it need not be held: it is written at once. So it is with
+    /// nearly every message.
     #[inline]
     pub(super) fn free_line(&self, hold: Hold) -> Option<&OwnedWriteHalf> {
         let is_open = !self.ended && self.close.is_none();
@@ -188,8 +188,8 @@ impl State {
         }
     }
 
-    /// Short messages of this wake-up may join those that are gathered, as far as the limits allow and unless the server's
-    /// policy is to replace them.
+    /// Short messages of this wake-up may join those that are gathered, as far as the limits allow and unless the
+    /// server's policy is to replace them.
     fn open_gathered(&mut self, limits: &OutboxConfig) {
         if matches!(limits.policy, OutboxPolicy::KeepLatest(_)) {
             return;

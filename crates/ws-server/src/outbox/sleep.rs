@@ -26,8 +26,8 @@ impl Outbox {
         self.rouse(state)
     }
 
-    /// Whether this task went to sleep for messages and nothing has woken it since, so that it need not do so again. There
-    /// may be other news.
+    /// Whether this task went to sleep for messages and nothing has woken it since, so that it need not do so again.
+    /// There may be other news.
     #[inline]
     pub(crate) fn is_asleep(&self, context: &Context<'_>) -> bool {
         self.sleeping_task.load(Ordering::Acquire) == name_of_task(context)

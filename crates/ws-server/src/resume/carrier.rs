@@ -90,7 +90,8 @@ impl Carrier {
     /// Waits until there is something to do. At most so many messages are taken, and about so many bytes, but always
     /// one. Cancel safe.
     ///
-    /// To a poll a session that closes gives all that is left at once, when its handler has ended: there may be no other.
+    /// To a poll a session that closes gives all that is left at once, when its handler has ended: there may be no
+    /// other.
     pub async fn next(&mut self, messages: usize, bytes: usize) -> Next {
         loop {
             let inner = Arc::clone(&self.inner);

@@ -23,8 +23,9 @@ pub(super) struct Closing {
 }
 
 impl ResumableSession {
-    /// The client ends the session. Waits for the handler that runs and for `on_close`; the session ends also when this
-    /// future is dropped.
+    /// The client ends the session. Waits for the handler that runs and for `on_close`.
+    ///
+    /// Cancel safe: once the future was polled, the session ends also when it is dropped.
     pub async fn close_by_peer(&self, code: u16, reason: impl Into<String>) {
         let inner = Arc::clone(&self.0);
         let info = CloseInfo::new(code, reason, ClosedBy::Peer);

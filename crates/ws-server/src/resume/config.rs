@@ -11,15 +11,15 @@ use std::time::Duration;
 pub struct ResumeConfig {
     /// How long such a session lives without a transport. Default 60 s.
     pub resume_time: Duration,
-    /// Messages kept for one session until they are acknowledged, at least 1; past that the oldest go, and a client that
-    /// needs one of them is told of a gap. Default 256.
+    /// Messages kept for one session until they are acknowledged, at least 1; past that the oldest go, and a client
+    /// that needs one of them is told of a gap. Default 256.
     pub ring_messages: usize,
     /// Bytes (of whole frames) kept likewise; one longer message may be kept alone. Default 1 MiB.
     pub ring_bytes: usize,
     /// Such sessions at one time; one more is refused with 503. Default 10000.
     pub max_sessions: usize,
-    /// Such sessions opened from one IPv4 address or one IPv6 network of 64 bits; one more is refused with 429. 0 = off.
-    /// Default 1000.
+    /// Such sessions opened from one IPv4 address or one IPv6 network of 64 bits; one more is refused with 429. 0 =
+    /// off. Default 1000.
     pub max_sessions_per_address: usize,
     /// How long a poll is held open, told to clients in the `hello`. Default 25 s.
     pub wait: Duration,

@@ -8,8 +8,8 @@ use super::error::ResumeError;
 const PREFIX: &str = "lps_";
 const DIGITS: usize = 32;
 
-/// 128 random bits, written `lps_` and 32 lower-case hexadecimal digits. Whoever knows one can take the session over, as
-/// far as it is not bound to more: it is not to be logged, and its `Debug` form shows nothing of it.
+/// 128 random bits, written `lps_` and 32 lower-case hexadecimal digits. Whoever knows one can take the session over,
+/// as far as it is not bound to more: it is not to be logged, and its `Debug` form shows nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResumeId(u128);
 

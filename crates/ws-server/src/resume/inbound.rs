@@ -16,8 +16,8 @@ impl ResumableSession {
     /// Runs the handlers for the client's message of this number, unless it was had before; waits for those of the
     /// messages before it. Returns whether it was new.
     ///
-    /// Dropping the future drops the handler where it stands, and the message counts as handled: a transport whose own
-    /// end would drop it runs this on a task.
+    /// Not cancel safe: dropping the future drops the handler where it stands, and the message counts as handled. A
+    /// transport whose own end would drop it runs this on a task.
     ///
     /// # Errors
     /// The session has ended or is closing, or messages before this one are missing.
@@ -50,8 +50,10 @@ impl ResumableSession {
         Ok(true)
     }
 
-    /// Runs the handlers for several messages, the first of which has this number; on a task of its own, so that they run
-    /// to their end also when this future is dropped. Returns up to which number everything is handled.
+    /// Runs the handlers for several messages, the first of which has this number. Returns up to which number everything
+    /// is handled.
+    ///
+    /// Cancel safe: they run on a task of their own, to their end also when this future is dropped.
     ///
     /// # Errors
     /// As [`receive`](Self::receive), of the first message that is not taken; two such batches are under way.

@@ -295,8 +295,8 @@ impl Inner {
         self.changed.notify_waiters();
     }
 
-    /// Gives the version of the wish to close that was seen; nothing when the session is over: what is in the outbox then
-    /// is counted there as undelivered.
+    /// Gives the version of the wish to close that was seen; nothing when the session is over: what is in the outbox
+    /// then is counted there as undelivered.
     fn empty_outbox(self: &Arc<Self>) -> Option<u8> {
         let outbox = self.session.outbox();
         let mut state = self.lock();

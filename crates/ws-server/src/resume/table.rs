@@ -103,6 +103,8 @@ impl Resumption {
     /// Opens a session that outlives its transport: it is registered, `on_open` runs, and it lives for its resume time
     /// until a first transport comes.
     ///
+    /// Cancel safe: dropping the future drops `on_open` where it stands and ends the session.
+    ///
     /// # Errors
     /// The answer to give instead: as [`Hub::open_admitted_session`], 503 when there are too many of them, 429 when
     /// there are too many from the peer's address.

@@ -1,8 +1,8 @@
 //! A WebSocket connection under the subprotocol: it carries somebody else's session.
 //!
-//! The connection is run as every other, by a session of its own that belongs to a second hub and that no user sees. Its
-//! handlers, which are here, count the client's messages and hand them on; what the carried session has to say is sent
-//! through it by one task, which also tells numbers.
+//! The connection is run as every other, by a session of its own that belongs to a second hub and that no user sees.
+//! Its handlers, which are here, count the client's messages and hand them on; what the carried session has to say is
+//! sent through it by one task, which also tells numbers.
 
 mod link;
 mod pump;

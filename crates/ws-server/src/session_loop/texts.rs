@@ -1,4 +1,5 @@
-//! Short texts are nearly all there is, so they go from the input to their handler in one loop, with nothing around each.
+//! Short texts are nearly all there is, so they go from the input to their handler in one loop, with nothing around
+//! each.
 
 use std::mem;
 use std::task::Context;
@@ -54,8 +55,8 @@ impl Texts<'_> {
 }
 
 impl Connection {
-    /// Handles the short texts at the front of the input, at most so many, when a text is only to be handled and nothing
-    /// stands before it. Returns how many there were, and their bytes.
+    /// Handles the short texts at the front of the input, at most so many, when a text is only to be handled and
+    /// nothing stands before it. Returns how many there were, and their bytes.
     #[inline]
     pub(super) fn handle_texts(&mut self, input: &mut [u8], room: usize, context: &mut Context<'_>) -> Load {
         let is_free = self.handling.is_none() && self.closing.is_none() && !self.is_blocked;

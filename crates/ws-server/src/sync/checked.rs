@@ -1,5 +1,5 @@
-//! The parts under the scheduler. Locks and atomics are the scheduler's, under the names of the real ones; a `Notify` is
-//! tokio's own, before each of whose operations another thread may run: tokio checks the inside of it itself.
+//! The parts under the scheduler. Locks and atomics are the scheduler's, under the names of the real ones; a `Notify`
+//! is tokio's own, before each of whose operations another thread may run: tokio checks the inside of it itself.
 
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use shuttle::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};

@@ -20,19 +20,19 @@ use crate::client::{ClientError, ClientSender, Closed};
 use crate::message::JsonMessage;
 
 /// A conversation with a server that speaks `lossless.v1` (`docs/wire-protocol.md`,
-/// [`WsServer::resumable`](crate::WsServer::resumable)). It connects by itself, comes back when a connection breaks, and
-/// resumes its session: each message arrives once and in order, in both directions.
+/// [`WsServer::resumable`](crate::WsServer::resumable)). It connects by itself, comes back when a connection breaks,
+/// and resumes its session: each message arrives once and in order, in both directions.
 ///
 /// - What the server has not acknowledged is kept and sent again, up to [`LosslessConfig::unacknowledged`]; past that
 ///   nothing more is taken from the outbox, so that [`send`](Self::send) waits.
-/// - What the server could no longer keep is told as [`Incoming::Gap`]; a session that it ended or forgot (it lives 60 s
-///   without a connection, and not beyond a restart) as [`Incoming::Reopened`].
+/// - What the server could no longer keep is told as [`Incoming::Gap`]; a session that it ended or forgot (it lives 60
+///   s without a connection, and not beyond a restart) as [`Incoming::Reopened`].
 /// - It comes back after a jittered delay ([`Reconnect`](crate::client::Reconnect)), or when the server said.
 /// - A receiver that does not receive is not read for, and a conversation that has something to hand over does not come
 ///   back before that is taken.
 ///
-/// It ends with [`close`](Self::close); when everything is dropped (1000); with a Close of the server's that asks nobody
-/// back (all but 1001, 1005, 1006, 1011 to 1015, 4408, 4429 and 4500 to 4599); when another connection takes the
+/// It ends with [`close`](Self::close); when everything is dropped (1000); with a Close of the server's that asks
+/// nobody back (all but 1001, 1005, 1006, 1011 to 1015, 4408, 4429 and 4500 to 4599); when another connection takes the
 /// session over (4409); and with an error that no later attempt would mend.
 ///
 /// ```
@@ -96,7 +96,7 @@ impl LosslessClient {
         start(url, Some(dial), config, spawner)
     }
 
-    /// Queues a message; see [`ClientSender::send`].
+    /// Queues a message; see [`ClientSender::send`]. Cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -104,7 +104,7 @@ impl LosslessClient {
         self.sender.send(message).await
     }
 
-    /// Queues an envelope; see [`ClientSender::send_json`].
+    /// Queues an envelope; see [`ClientSender::send_json`]. Cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -112,7 +112,7 @@ impl LosslessClient {
         self.sender.send_json(message).await
     }
 
-    /// What comes next; see [`LosslessReceiver::receive`].
+    /// What comes next; see [`LosslessReceiver::receive`]. Cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -120,7 +120,7 @@ impl LosslessClient {
         self.receiver.receive().await
     }
 
-    /// The same with text messages read into a type; see [`LosslessReceiver::receive_typed`].
+    /// The same with text messages read into a type; see [`LosslessReceiver::receive_typed`]. Cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -154,6 +154,8 @@ impl LosslessClient {
     /// Ends the session: what is queued goes out first. See [`ClientSender::close`]. While there is no connection
     /// nobody can be told; then it ends at once, and the server's session with its resume time. `unsent` of the answer
     /// counts what the server may not have.
+    ///
+    /// Cancel safe: once the future was polled, it ends whether or not it is polled again.
     ///
     /// # Errors
     /// As there.

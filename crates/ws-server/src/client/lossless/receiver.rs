@@ -39,8 +39,8 @@ impl LosslessReceiver {
     }
 
     /// The same with text messages read into a type, which serde can have from the JSON of an envelope: an enum with
-    /// `#[serde(tag = "type", content = "payload")]`, for example, whose variants are the types of messages. What cannot be
-    /// read so comes as it is, so nothing is lost.
+    /// `#[serde(tag = "type", content = "payload")]`, for example, whose variants are the types of messages. What
+    /// cannot be read so comes as it is, so nothing is lost.
     ///
     /// Cancel safe, as [`receive`](Self::receive).
     ///
