@@ -58,7 +58,10 @@ impl Calls {
     }
 
     fn closed(&self, id: SessionId) {
-        self.0.lock().unwrap().entry(id).or_default().1 += 1;
+        let mut calls = self.0.lock().unwrap();
+        let (opens, closes) = calls.entry(id).or_default();
+        assert_eq!(*opens, 1, "on_close while on_open runs");
+        *closes += 1;
     }
 
     fn sessions(&self) -> usize {
@@ -79,8 +82,11 @@ fn hub() -> (Hub, Calls) {
     let (opened, closed) = (calls.clone(), calls.clone());
     let handlers = Handlers {
         open: Some(callback(move |session, ()| {
-            opened.opened(session.id());
-            async {}
+            let opened = opened.clone();
+            async move {
+                shuttle::future::yield_now().await;
+                opened.opened(session.id());
+            }
         })),
         close: Some(callback(move |session, _| {
             closed.closed(session.id());

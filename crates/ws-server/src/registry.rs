@@ -5,14 +5,15 @@ use std::task::{Context, Waker};
 
 use crate::attachment::Attachment;
 use crate::close::{CloseInfo, ClosedBy, close_code};
-use crate::dispatch::guarded;
+use crate::dispatch::{Panicked, guarded};
 use crate::error::SessionError;
 use crate::handlers::BoxFuture;
 use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
-use crate::session::{Session, TransportKind};
+use crate::session::{End, Session, TransportKind};
+use crate::sync::Mutex;
 
 /// How well a session ended, for the report of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,35 @@ impl Drop for Unlist<'_> {
     }
 }
 
+/// What the callbacks of a session are to be told of its end when `on_open` is over. Kept with the session's data.
+struct Owed(Mutex<Option<Ending>>);
+
+/// Held by whoever runs `on_open`, and let go when that is over, however.
+struct Opening<'a>(Option<&'a Session>);
+
+impl<'a> Opening<'a> {
+    async fn over(mut self) {
+        if let Some(session) = self.owing() {
+            session.hub().tell_owed(session).await;
+        }
+    }
+
+    /// The session, when an end came while `on_open` ran.
+    fn owing(&mut self) -> Option<&'a Session> {
+        self.0.take().filter(|session| session.life().opened())
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.owing() {
+            let (hub, session) = (session.hub().clone(), session.clone());
+            let teller = hub.clone();
+            hub.go_on_without_us(Box::pin(async move { teller.tell_owed(&session).await }));
+        }
+    }
+}
+
 /// Ends a session that had not begun.
 fn forget(session: &Session) {
     session.outbox().end();
@@ -126,17 +156,25 @@ impl Hub {
     ) -> Result<Attachment, Refusal> {
         let attachment = self.begin_session(peer, transport, admission)?;
         let session = attachment.session().clone();
-        let Some(open) = &session.handlers().open else {
-            return Ok(attachment);
-        };
-        if guarded(&session, async { open(session.clone(), ()).await })
-            .await
-            .is_err()
-        {
+        if self.run_on_open(&session).await.is_err() {
             attachment.end(Ending::handler_panicked()).await;
             return Err(Refusal::PANICKED);
         }
+        if session.has_ended() {
+            return Err(Refusal::STOPPING);
+        }
         Ok(attachment)
+    }
+
+    /// Runs `on_open`. An end that comes meanwhile is told when it is over or has been dropped.
+    pub(crate) async fn run_on_open(&self, session: &Session) -> Result<(), Panicked> {
+        let Some(open) = &session.handlers().open else {
+            return Ok(());
+        };
+        let opening = Opening(Some(session));
+        let outcome = guarded(session, async { open(session.clone(), ()).await }).await;
+        opening.over().await;
+        outcome
     }
 
     /// Registers a session; `on_open` is still to run.
@@ -157,8 +195,8 @@ impl Hub {
     fn register(&self, session: &Session) -> Result<(), Refusal> {
         session.enlist();
         // The deadline of a stop may find it in the table, and end it, before it has begun.
-        if self.is_stopping() || !session.begin() {
-            if session.begin_end().is_some() {
+        if self.is_stopping() || !session.life().begin(session.handlers().open.is_some()) {
+            if session.life().end() != End::Over {
                 forget(session);
             }
             return Err(Refusal::STOPPING);
@@ -170,20 +208,37 @@ impl Hub {
 
     /// Ends a session unless that has begun already: rooms, outbox, counts, `on_error`, `on_close`, table.
     pub(crate) async fn end(&self, session: &Session, ending: Ending) {
-        match session.begin_end() {
-            Some(true) => {}
+        match session.life().end() {
+            End::Open => {
+                self.account(session, &ending);
+                self.tell(session, ending).await;
+            }
+            End::Opening => {
+                self.account(session, &ending);
+                session.insert_data(Owed(Mutex::new(Some(ending))));
+                if !session.life().owe() {
+                    self.tell_owed(session).await;
+                }
+            }
             // It is being refused, and nobody has heard of it.
-            Some(false) => return forget(session),
-            None => return,
+            End::Unheard => forget(session),
+            End::Over => {}
         }
+    }
+
+    async fn tell_owed(&self, session: &Session) {
+        let owed = session.data::<Owed>().and_then(|owed| owed.0.lock().take());
+        if let Some(ending) = owed {
+            self.tell(session, ending).await;
+        }
+    }
+
+    /// The callbacks of a session that ends, and its place in the table.
+    async fn tell(&self, session: &Session, ending: Ending) {
         let _unlist = Unlist(session);
         let Ending {
-            info,
-            outcome,
-            error,
-            undelivered,
+            info, outcome, error, ..
         } = ending;
-        self.account(session, &info, outcome, undelivered);
         if let Some(ended) = &session.handlers().ended {
             ended(session, &info, outcome);
         }
@@ -195,13 +250,14 @@ impl Hub {
         }
     }
 
-    fn account(&self, session: &Session, info: &CloseInfo, outcome: Outcome, unsent: u64) {
+    fn account(&self, session: &Session, ending: &Ending) {
+        let Ending { info, outcome, .. } = ending;
         session.leave_all();
-        let undelivered = session.outbox().end() + unsent;
+        let undelivered = session.outbox().end() + ending.undelivered;
         self.metrics().messages_undelivered.inc_by(undelivered);
         self.metrics().closed(info);
         if self.is_stopping() {
-            self.tally().count(outcome, undelivered);
+            self.tally().count(*outcome, undelivered);
         }
         tracing::debug!(
             session = %session.id(), code = info.code, by = %info.by, ?outcome, undelivered, "session ended"
@@ -225,8 +281,11 @@ impl Hub {
     /// The same where nothing can be awaited: `on_close` runs up to its first wait here, the rest on the executor.
     pub(crate) fn end_at_once(&self, session: &Session, ending: Ending) {
         let (hub, session) = (self.clone(), session.clone());
+        self.go_on_without_us(Box::pin(async move { hub.end(&session, ending).await }));
+    }
+
+    fn go_on_without_us(&self, mut ended: BoxFuture<()>) {
         let spawner = self.spawner();
-        let mut ended: BoxFuture<()> = Box::pin(async move { hub.end(&session, ending).await });
         let first = || {
             ended
                 .as_mut()

@@ -62,7 +62,7 @@ impl WsServer {
         self
     }
 
-    /// Called exactly once for each session that was opened, after its last message.
+    /// Called exactly once for each session that was opened, after its last message, and never while `on_open` runs.
     pub fn on_close<F, Fut>(mut self, function: F) -> Self
     where
         F: Fn(Session, CloseInfo) -> Fut + Send + Sync + 'static,

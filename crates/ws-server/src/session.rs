@@ -1,9 +1,11 @@
 //! A session: one conversation with one peer, owned by the hub and carried by whatever transport is attached.
 
 mod id;
+mod life;
 mod membership;
 
 pub use id::{SessionId, TransportKind};
+pub(crate) use life::End;
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tungstenite::protocol::frame::coding::Data as Kind;
 
+use self::life::Life;
 use self::membership::Joined;
 use crate::batch::{self, Hold};
 use crate::close::{CloseInfo, CloseRequest, ClosedBy, close_code};
@@ -27,10 +30,6 @@ use crate::outbox::{Entry, Load, Offer, Outbox, OutboxPolicy, SendOutcome, Sent}
 use crate::peer::Peer;
 use crate::resume::ResumableSession;
 use crate::sync::{AtomicU8, AtomicU32, Mutex, Ordering};
-
-const COMING: u8 = 0;
-const OPEN: u8 = 1;
-const ENDED: u8 = 2;
 
 /// One conversation with one peer. Cloning counts a reference; every method may be called from any thread and none
 /// blocks.
@@ -53,8 +52,7 @@ struct Inner {
     seat: AtomicU32,
     /// A [`TransportKind`]: that of the transport which carries the session, or did last.
     transport: AtomicU8,
-    /// `COMING`, `OPEN` or `ENDED`; only ever grows. Whoever writes the last ends the session.
-    life: AtomicU8,
+    life: Life,
 }
 
 pub(crate) type Data = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -67,7 +65,7 @@ impl Session {
     /// A session that belongs to no table and can be sent nothing.
     pub(crate) fn detached(hub: &Hub, handlers: Arc<Handlers>, peer: Peer) -> Self {
         let session = Self::with_outbox(hub, handlers, peer, TransportKind::Detached, Outbox::closed());
-        session.begin_end();
+        session.life().end();
         session.leave_all();
         session
     }
@@ -86,7 +84,7 @@ impl Session {
             peer,
             transport: AtomicU8::new(transport.code()),
             outbox,
-            life: AtomicU8::new(COMING),
+            life: Life::default(),
             seat: AtomicU32::new(0),
             rooms: Mutex::default(),
             data: Mutex::default(),
@@ -143,9 +141,9 @@ impl Session {
         &self.0.hub
     }
 
-    /// Whether the session has ended: `on_close` is running or has run.
+    /// Whether the session has ended: `on_close` has run, is running, or waits for `on_open` to be over.
     pub fn has_ended(&self) -> bool {
-        self.0.life.load(Ordering::SeqCst) == ENDED
+        self.0.life.has_ended()
     }
 
     /// Keeps a value with the session, one for each type; gives the one it replaces.
@@ -351,17 +349,8 @@ impl Session {
         self.0.hub.tables().remove(self.0.seat.load(Ordering::Acquire));
     }
 
-    /// From here on one `on_open` and one `on_close` are certain. `false`: it was ended before.
-    pub(crate) fn begin(&self) -> bool {
-        let life = &self.0.life;
-        life.compare_exchange(COMING, OPEN, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-    }
-
-    /// Whoever gets an answer ends the session, everybody else finds it done. The answer is whether it had begun.
-    pub(crate) fn begin_end(&self) -> Option<bool> {
-        let life = self.0.life.swap(ENDED, Ordering::SeqCst);
-        (life != ENDED).then_some(life == OPEN)
+    pub(crate) fn life(&self) -> &Life {
+        &self.0.life
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {

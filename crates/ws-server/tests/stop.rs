@@ -3,16 +3,18 @@
 mod support;
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use support::{
-    PATIENCE, Record, TestServer, block_on, close_of, config, connect, echo, eventually, frame, metric,
-    read_close, read_frame, say, text_of,
+    PATIENCE, Record, TestServer, block_on, close_of, config, connect, echo, eventually, frame, handshake,
+    metric, read_close, read_frame, say, tcp, text_of,
 };
-use ws_server::{ClosedBy, Hub, StopPlan, TransportKind, WsServer};
+use tokio::sync::watch;
+use ws_server::{ClosedBy, Hub, Peer, StopPlan, TransportKind, WsServer};
 
 #[test]
 fn every_session_gets_1001_and_one_on_close() {
@@ -122,7 +124,7 @@ fn a_peer_that_never_answers_is_not_waited_for_past_the_close_limit() {
 
 #[test]
 fn a_running_handler_may_finish_and_its_answer_arrives() {
-    let (release, released) = tokio::sync::watch::channel(false);
+    let (release, released) = watch::channel(false);
     let (entered, entering) = channel();
     let server = WsServer::new(config()).on_message(move |session, _| {
         entered.send(()).unwrap();
@@ -169,6 +171,78 @@ fn a_handler_that_never_ends_is_given_up_before_the_deadline_and_its_client_gets
         (1, 1, 1)
     );
     assert_eq!(record.counts(), (1, 1));
+}
+
+/// Says, when it is dropped, that the callback that holds it is over.
+struct Says(Sender<&'static str>);
+
+impl Drop for Says {
+    fn drop(&mut self) {
+        let _ = self.0.send("on_open is over");
+    }
+}
+
+/// A server whose `on_open` waits to be released, and what its callbacks say.
+fn opening_slowly(released: &watch::Receiver<bool>) -> (WsServer, Receiver<&'static str>) {
+    let (says, said) = channel();
+    let (opening, closing, released) = (says.clone(), says, released.clone());
+    let server = WsServer::new(config())
+        .on_open(move |_| {
+            let (says, mut released) = (Says(opening.clone()), released.clone());
+            async move {
+                let _ = says.0.send("on_open");
+                let _ = released.wait_for(|released| *released).await;
+            }
+        })
+        .on_close(move |_, info| {
+            let is_cut = (info.code, info.by) == (1006, ClosedBy::Shutdown);
+            let _ = closing.send(if is_cut {
+                "on_close"
+            } else {
+                "on_close with another cause"
+            });
+            async {}
+        });
+    (server, said)
+}
+
+#[test]
+fn a_session_that_is_cut_while_it_opens_hears_of_its_end_when_on_open_was_dropped() {
+    let (_release, released) = watch::channel(false);
+    let (server, said) = opening_slowly(&released);
+    let server = TestServer::start(server);
+    let hub = server.hub.clone();
+    let mut client = tcp(server.addr);
+    client.write_all(&handshake("/", &[])).unwrap();
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open"));
+    let report = server.stop_within(Duration::from_millis(300));
+    assert_eq!((report.sessions, report.cut_off), (1, 1));
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open is over"));
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_close"));
+    eventually("it is forgotten", || hub.sessions() == 0);
+    assert_eq!(said.try_recv().ok(), None);
+}
+
+#[test]
+fn a_session_that_is_cut_while_it_opens_hears_of_its_end_when_on_open_has_ended() {
+    let (release, released) = watch::channel(false);
+    let (server, said) = opening_slowly(&released);
+    let server = TestServer::start(server);
+    let hub = server.hub.clone();
+    let opener = hub.clone();
+    let opening = std::thread::spawn(move || {
+        let peer = Peer::new(None, "/", &HeaderMap::new());
+        block_on(opener.open_session(peer, TransportKind::LongPoll)).map(drop)
+    });
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open"));
+    let report = server.stop_within(Duration::from_millis(300));
+    assert_eq!((report.sessions, report.cut_off), (1, 1));
+    assert_eq!(said.try_recv().ok(), None, "on_open still runs");
+    release.send(true).unwrap();
+    assert!(opening.join().unwrap().is_err(), "nobody can use it any more");
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open is over"));
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_close"));
+    assert_eq!((hub.sessions(), said.try_recv().ok()), (0, None));
 }
 
 #[test]
@@ -219,6 +293,44 @@ fn blocked_workers_do_not_hold_the_stop_past_its_deadline() {
         held_by.len() == 2 && held_by.iter().all(|what| what.starts_with("session ")),
         "{held_by:?}"
     );
+}
+
+#[test]
+fn an_on_open_that_blocks_its_worker_does_not_hold_the_stop_and_keeps_on_close_back_until_it_returns() {
+    let (release, released) = channel::<()>();
+    let (released, (says, said)) = (Mutex::new(released), channel());
+    let closing = says.clone();
+    let server = WsServer::new(config())
+        .on_open(move |_| {
+            let _ = says.send("on_open");
+            let _ = released.lock().unwrap().recv();
+            let _ = says.send("on_open is over");
+            async {}
+        })
+        .on_close(move |_, _| {
+            let _ = closing.send("on_close");
+            async {}
+        });
+    let TestServer {
+        executor,
+        running,
+        hub,
+        addr,
+    } = TestServer::start(server);
+    let mut client = tcp(addr);
+    client.write_all(&handshake("/", &[])).unwrap();
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open"));
+    let report = block_on(running.stop(StopPlan::within(Duration::from_millis(300))));
+    assert_eq!((report.sessions, report.cut_off), (1, 1));
+    assert_eq!(metric(&hub, "ws_connections_active"), 0.0);
+    let ended = block_on(executor.stop_and_wait(Duration::ZERO));
+    assert_eq!(ended.stuck_workers, 1);
+    assert_eq!(said.try_recv().ok(), None, "on_open still runs");
+    release.send(()).unwrap();
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open is over"));
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_close"));
+    eventually("it is forgotten", || hub.sessions() == 0);
+    assert_eq!(said.try_recv().ok(), None);
 }
 
 #[test]
@@ -276,7 +388,7 @@ fn the_hub_lets_go_of_the_callbacks_at_the_end() {
 }
 
 async fn open(hub: &Hub) -> Option<u16> {
-    let peer = ws_server::Peer::new(None, "/", &http::HeaderMap::new());
+    let peer = Peer::new(None, "/", &HeaderMap::new());
     hub.open_session(peer, TransportKind::LongPoll)
         .await
         .err()

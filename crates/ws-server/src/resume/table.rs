@@ -18,7 +18,6 @@ use super::places::Places;
 use super::session::{Inner, ResumableSession};
 use crate::attachment::Attachment;
 use crate::close::CloseInfo;
-use crate::dispatch::guarded;
 use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::peer::Peer;
@@ -120,14 +119,7 @@ impl Resumption {
         let attachment = self.hub.begin_session(peer, transport, admission)?;
         let opening = Opening(Some(self.register(attachment, binding, place)));
         let session = opening.session();
-        let failed = match &session.session().handlers().open {
-            Some(open) => guarded(session.session(), async {
-                open(session.session().clone(), ()).await;
-            })
-            .await
-            .is_err(),
-            None => false,
-        };
+        let failed = self.hub.run_on_open(session.session()).await.is_err();
         let opened = opening.done();
         if failed {
             opened.0.finish(Ending::handler_panicked()).await;
