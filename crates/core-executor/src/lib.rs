@@ -25,6 +25,11 @@
 //! ([`ShutdownHandle`] asks, [`ShutdownSignal`] hears), sockets ([`BoundListener`], [`serve()`]), connection states
 //! ([`ConnectionStateListener`]).
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "this workspace runs on Linux: sockets are inherited and supervisors are told as Linux does it"
+);
+
 mod env;
 mod env_file;
 mod keys;
