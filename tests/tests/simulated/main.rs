@@ -36,7 +36,8 @@ fn every_second(first: u64) {
         let faults = tell(seed).faults();
         assert!(
             faults.is_empty(),
-            "SIMULATED_FROM={seed} SIMULATED_SEEDS=1: {faults:#?}"
+            "SIMULATED_FROM={seed} SIMULATED_SEEDS=1: {}",
+            faults.join("\n")
         );
     }
 }
