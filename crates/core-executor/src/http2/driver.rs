@@ -264,7 +264,7 @@ impl Watch<'_> {
             if matches!(self.farewell, Some(Farewell::AtStop(_))) && self.traffic.owes_nothing() {
                 self.requesting = None;
             }
-            if self.fates.are_suspicious() {
+            if self.fates.turn_suspicious(cx.waker()) {
                 return Poll::Ready(Outcome::Ended(CloseReason::BadRequest));
             }
             let Some((moment, due)) = self.next() else {

@@ -6,6 +6,7 @@ use crate::departure::Departure;
 use crate::gate::Refusal;
 use crate::{ClientGone, ConnectionMetrics, RequestBody};
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -15,7 +16,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Requests that may come to nothing before the peer has to let one be answered for each that does not.
@@ -29,6 +30,8 @@ pub(super) struct Fates {
     answered: Arc<AtomicU64>,
     /// We end the connection ourselves, so nobody leaves.
     is_ended_by_us: Arc<AtomicBool>,
+    /// Whoever drives the connection.
+    driver: Arc<AtomicWaker>,
 }
 
 impl Fates {
@@ -37,8 +40,15 @@ impl Fates {
         self.is_ended_by_us.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the peer asks in order to make us work, not to have answers ("rapid reset", CVE-2023-44487).
-    pub(super) fn are_suspicious(&self) -> bool {
+    /// Whether the peer asks in order to make us work, not to have answers ("rapid reset", CVE-2023-44487). Who asks is
+    /// woken when it comes to that.
+    pub(super) fn turn_suspicious(&self, driver: &Waker) -> bool {
+        // Before the look: what is counted after it wakes.
+        self.driver.register(driver);
+        self.are_suspicious()
+    }
+
+    fn are_suspicious(&self) -> bool {
         let abandoned = self.abandoned.load(Ordering::Relaxed);
         abandoned > ABANDONED + self.answered.load(Ordering::Relaxed)
     }
@@ -175,12 +185,16 @@ impl Fate {
 
 impl Drop for Fate {
     fn drop(&mut self) {
-        let fate = match self.is_answered {
-            true => &self.fates.answered,
-            false => &self.fates.abandoned,
-        };
-        fate.fetch_add(1, Ordering::Relaxed);
-        match self.fates.is_ended_by_us.load(Ordering::Relaxed) {
+        let fates = &self.fates;
+        if self.is_answered {
+            fates.answered.fetch_add(1, Ordering::Relaxed);
+        } else {
+            fates.abandoned.fetch_add(1, Ordering::Relaxed);
+            if fates.are_suspicious() {
+                fates.driver.wake();
+            }
+        }
+        match fates.is_ended_by_us.load(Ordering::Relaxed) {
             _ if self.is_over => {}
             true => self.departure.cut(),
             false => self.departure.tell(),
@@ -226,5 +240,48 @@ where
             Some(Poll::Ready(Err(never))) => match never {},
             Some(Poll::Pending) | None => Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Rings(AtomicUsize);
+
+    impl Wake for Rings {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Comes to its end, before its answer or behind it.
+    fn end_one(fates: &Fates, is_answered: bool) {
+        drop(Fate {
+            fates: fates.clone(),
+            departure: Arc::default(),
+            is_answered,
+            is_over: is_answered,
+        });
+    }
+
+    /// Streams may end on other threads, when whoever drives the connection has had its turn.
+    #[test]
+    fn whoever_drives_the_connection_is_woken_by_the_reset_that_is_too_many() {
+        let (fates, rings) = (Fates::default(), Arc::<Rings>::default());
+        let driver = Waker::from(rings.clone());
+        let rung = || rings.0.load(Ordering::SeqCst);
+        assert!(!fates.turn_suspicious(&driver));
+        end_one(&fates, true);
+        for _ in 0..=ABANDONED {
+            end_one(&fates, false);
+        }
+        assert_eq!(rung(), 0, "one was answered, so one more may come to nothing");
+        end_one(&fates, false);
+        assert_eq!(rung(), 1);
+        assert!(fates.turn_suspicious(&driver));
     }
 }

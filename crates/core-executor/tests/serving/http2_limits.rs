@@ -321,6 +321,30 @@ async fn resets_one_by_one_of_requests_that_are_never_awaited() {
     assert_eq!(site.heard.closed(client.addr).reason, CloseReason::BadRequest);
 }
 
+/// Nothing is looked at by the clock here, so only the last reset itself can end the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_peer_whose_resets_were_too_many_is_ended_though_it_falls_silent() {
+    let site = site(|limits| {
+        limits.keep_alive = Duration::ZERO;
+        limits.write_stall_timeout = Duration::ZERO;
+    });
+    let mut client = site.client().await;
+    client.send([PREFACE, SETTINGS].concat()).await;
+    // One more than may come to nothing.
+    for number in 0..201_u32 {
+        let stream = 2 * number + 1;
+        client.send(frame(1, 5, stream, &get("/never"))).await;
+        until("its handler runs", || site.stage.begun.count() > number as usize);
+        let reset = frame(3, 0, stream, &u32::from(Reason::CANCEL).to_be_bytes());
+        client.send(reset).await;
+        until("its handler is gone", || {
+            site.stage.handlers_gone.count() > number as usize
+        });
+    }
+    end_of(&mut client).await;
+    assert_eq!(site.heard.closed(client.addr()).reason, CloseReason::BadRequest);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn floods_and_faults_end_the_connection() {
     let site = Site::open();
