@@ -86,19 +86,32 @@ fn is_unit_test_file(src: &Path, path: &Path) -> bool {
 
 /// `cargo metadata` of the workspace as the lock file pins it; `more` are further arguments.
 pub(crate) fn metadata(more: &[String]) -> Value {
+    let asked = cargo_metadata(more, "");
+    asked.unwrap_or_else(|error| panic!("cargo metadata: {error}"))
+}
+
+/// The same as `.ci/models` sees the workspace; what cargo says when it cannot tell, such as where a package has not been
+/// downloaded and there is no network.
+pub(crate) fn models_metadata(more: &[String]) -> Result<Value, String> {
+    cargo_metadata(more, "--cfg loom --cfg shuttle")
+}
+
+fn cargo_metadata(more: &[String], compiled_with: &str) -> Result<Value, String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    command
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(more)
-        .current_dir(root())
-        .output()
-        .expect("cargo starts");
-    assert!(
-        output.status.success(),
-        "cargo metadata: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+        .current_dir(root());
+    if !compiled_with.is_empty() {
+        command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command.env("RUSTFLAGS", compiled_with);
+    }
+    let output = command.output().expect("cargo starts");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON"))
 }
 
 /// The packages of this workspace as cargo sees them, without looking at any registry.
