@@ -1,8 +1,11 @@
 //! The operator's page of a whole process: who comes in, what it tells, and the end it asks for.
 
-use std::net::SocketAddr;
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use workspace_tests::PATIENCE;
 use workspace_tests::example::{Example, Launch};
 use workspace_tests::held::HeldRequest;
 use workspace_tests::http::{self, Answer};
@@ -24,6 +27,22 @@ fn ask(to: SocketAddr, method: &str, path: &str, fields: &[&str]) -> Answer {
             "{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: 0\r\n{fields}\r\n"
         ),
     )
+}
+
+/// Asks for the state from another address of this machine.
+fn ask_from(address: [u8; 4], to: SocketAddr, field: &str) -> Answer {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let from = SocketAddr::from((address, 0));
+    socket.bind(&from.into()).expect("all of 127.0.0.0/8 is here");
+    socket.connect(&to.into()).expect("the server accepts");
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a positive limit");
+    let request =
+        format!("GET /_ops/state.json HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{field}\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the request can be sent");
+    http::read_answer(&mut BufReader::new(stream)).expect("there is an answer")
 }
 
 fn bearer(token: &str) -> String {
@@ -130,6 +149,11 @@ fn wrong_tokens_are_not_looked_at_without_end() {
     assert!(
         statuses[..statuses.len() - 1].iter().all(|status| *status == 401),
         "{statuses:?}"
+    );
+    assert_eq!(
+        ask_from([127, 0, 0, 2], full.metrics(), &bearer(TOKEN)).status,
+        200,
+        "who guesses at one address shuts out nobody at another"
     );
     until("the right one is looked at again", || {
         ask(full.metrics(), "GET", "/_ops/state.json", &[&bearer(TOKEN)]).status == 200

@@ -4,6 +4,7 @@ use super::attempts::Attempts;
 use super::cookie::Cookies;
 use super::token::OpsToken;
 use http::{HeaderMap, HeaderValue, header};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ pub(super) enum Pass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     Unknown,
-    /// Nothing was looked at: there were too many wrong ones.
+    /// Nothing was looked at: there were too many wrong ones from there.
     TooMany,
 }
 
@@ -38,10 +39,15 @@ impl Gate {
         }
     }
 
-    /// Lets somebody in, or not.
-    pub(super) fn admit(&self, headers: &HeaderMap, now: Instant) -> Result<Pass, Refused> {
+    /// Lets somebody in, or not. `from` is where the request came from, as far as that is known.
+    pub(super) fn admit(
+        &self,
+        headers: &HeaderMap,
+        from: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Pass, Refused> {
         match headers.get(header::AUTHORIZATION) {
-            Some(field) => self.try_token(field, now).map(|()| Pass::Token),
+            Some(field) => self.try_token(field, from, now).map(|()| Pass::Token),
             None if self.cookies.is_in(headers, now) => Ok(Pass::Cookie),
             None => Err(Refused::Unknown),
         }
@@ -49,8 +55,13 @@ impl Gate {
 
     /// The same for what changes something: with a cookie it has to come from a page of this very server, port
     /// included.
-    pub(super) fn admit_change(&self, headers: &HeaderMap, now: Instant) -> Result<Pass, Refused> {
-        match self.admit(headers, now)? {
+    pub(super) fn admit_change(
+        &self,
+        headers: &HeaderMap,
+        from: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Pass, Refused> {
+        match self.admit(headers, from, now)? {
             Pass::Cookie if !is_own_origin(headers) => Err(Refused::Unknown),
             pass => Ok(pass),
         }
@@ -61,15 +72,16 @@ impl Gate {
         self.cookies.fresh(now)
     }
 
-    fn try_token(&self, field: &HeaderValue, now: Instant) -> Result<(), Refused> {
+    /// Past the limit not even the right one is looked at: else whoever guesses could go on.
+    fn try_token(&self, field: &HeaderValue, from: Option<IpAddr>, now: Instant) -> Result<(), Refused> {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !attempts.may_try(now) {
+        if !attempts.may_try(from, now) {
             return Err(Refused::TooMany);
         }
         if bearer(field.as_bytes()).is_some_and(|token| self.token.is(token)) {
             return Ok(());
         }
-        attempts.failed();
+        attempts.failed(from, now);
         Err(Refused::Unknown)
     }
 }
@@ -96,6 +108,7 @@ fn is_own_origin(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     const TOKEN: &str = "correct-horse-battery";
@@ -112,11 +125,22 @@ mod tests {
         fields.collect()
     }
 
+    /// What a browser sends back.
+    fn cookie_of(gate: &Gate, now: Instant) -> String {
+        let field = gate.cookie(now);
+        let field = field.to_str().expect("text");
+        let (cookie, _) = field.split_once(';').expect("attributes behind it");
+        cookie.to_owned()
+    }
+
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    const THERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+
     #[test]
     fn the_token_opens_and_nothing_else_does() {
         let now = Instant::now();
         let gate = gate(now);
-        let with = |field: &str| gate.admit(&headers(&[(header::AUTHORIZATION, field)]), now);
+        let with = |field: &str| gate.admit(&headers(&[(header::AUTHORIZATION, field)]), HERE, now);
         for good in ["Bearer correct-horse-battery", "bearer  correct-horse-battery "] {
             assert_eq!(with(good), Ok(Pass::Token), "{good}");
         }
@@ -130,53 +154,45 @@ mod tests {
         ] {
             assert_eq!(with(wrong), Err(Refused::Unknown), "{wrong}");
         }
-        assert_eq!(gate.admit(&HeaderMap::new(), now), Err(Refused::Unknown));
+        assert_eq!(gate.admit(&HeaderMap::new(), HERE, now), Err(Refused::Unknown));
     }
 
     #[test]
-    fn after_ten_wrong_ones_nothing_is_looked_at_for_a_second_but_cookies() {
+    fn after_ten_wrong_ones_nothing_from_there_is_looked_at_for_a_second_but_cookies() {
         let now = Instant::now();
         let gate = gate(now);
-        let cookie = gate.cookie(now);
-        let cookie = cookie
-            .to_str()
-            .expect("text")
-            .split(';')
-            .next()
-            .expect("a first part");
+        let cookie = cookie_of(&gate, now);
         let wrong = headers(&[(header::AUTHORIZATION, "Bearer wrong-horse-battery")]);
         let good = headers(&[(header::AUTHORIZATION, "Bearer correct-horse-battery")]);
         for _ in 0..10 {
-            assert_eq!(gate.admit(&good, now), Ok(Pass::Token));
-            assert_eq!(gate.admit(&wrong, now), Err(Refused::Unknown));
+            assert_eq!(gate.admit(&good, HERE, now), Ok(Pass::Token));
+            assert_eq!(gate.admit(&wrong, HERE, now), Err(Refused::Unknown));
         }
-        assert_eq!(gate.admit(&wrong, now), Err(Refused::TooMany));
-        assert_eq!(gate.admit(&good, now), Err(Refused::TooMany));
+        assert_eq!(gate.admit(&wrong, HERE, now), Err(Refused::TooMany));
+        assert_eq!(gate.admit(&good, HERE, now), Err(Refused::TooMany));
+        assert_eq!(gate.admit(&good, THERE, now), Ok(Pass::Token), "another address");
         assert_eq!(
-            gate.admit(&headers(&[(header::COOKIE, cookie)]), now),
+            gate.admit(&headers(&[(header::COOKIE, &cookie)]), HERE, now),
             Ok(Pass::Cookie)
         );
-        assert_eq!(gate.admit(&good, now + Duration::from_secs(1)), Ok(Pass::Token));
+        assert_eq!(
+            gate.admit(&good, HERE, now + Duration::from_secs(1)),
+            Ok(Pass::Token)
+        );
     }
 
     #[test]
     fn with_a_cookie_only_a_page_of_ours_changes_something() {
         let now = Instant::now();
         let gate = gate(now);
-        let cookie = gate.cookie(now);
-        let cookie = cookie
-            .to_str()
-            .expect("text")
-            .split(';')
-            .next()
-            .expect("a first part");
+        let cookie = cookie_of(&gate, now);
         let from = |origin: &str| {
             let fields = [
-                (header::COOKIE, cookie),
+                (header::COOKIE, cookie.as_str()),
                 (header::HOST, "localhost:9100"),
                 (header::ORIGIN, origin),
             ];
-            gate.admit_change(&headers(&fields), now)
+            gate.admit_change(&headers(&fields), HERE, now)
         };
         assert_eq!(from("http://localhost:9100"), Ok(Pass::Cookie));
         for other in [
@@ -189,10 +205,13 @@ mod tests {
         ] {
             assert_eq!(from(other), Err(Refused::Unknown), "{other}");
         }
-        let silent = headers(&[(header::COOKIE, cookie), (header::HOST, "localhost:9100")]);
-        assert_eq!(gate.admit_change(&silent, now), Err(Refused::Unknown));
-        assert_eq!(gate.admit(&silent, now), Ok(Pass::Cookie), "it may look");
+        let silent = headers(&[
+            (header::COOKIE, cookie.as_str()),
+            (header::HOST, "localhost:9100"),
+        ]);
+        assert_eq!(gate.admit_change(&silent, HERE, now), Err(Refused::Unknown));
+        assert_eq!(gate.admit(&silent, HERE, now), Ok(Pass::Cookie), "it may look");
         let bearer = headers(&[(header::AUTHORIZATION, "Bearer correct-horse-battery")]);
-        assert_eq!(gate.admit_change(&bearer, now), Ok(Pass::Token));
+        assert_eq!(gate.admit_change(&bearer, HERE, now), Ok(Pass::Token));
     }
 }

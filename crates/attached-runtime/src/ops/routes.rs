@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_app::error_response;
+use http_app::{ClientAddr, error_response};
 use serde_json::json;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,24 +41,24 @@ pub(crate) fn router(token: OpsToken, source: Source) -> Router {
         .with_state(Arc::new(ops))
 }
 
-async fn page(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> Response {
-    match ops.gate.admit(&headers, Instant::now()) {
+async fn page(State(ops): State<Arc<Ops>>, client: Option<ClientAddr>, headers: HeaderMap) -> Response {
+    match ops.gate.admit(&headers, ip(client), Instant::now()) {
         Ok(_) => ops.page.response(StatusCode::OK),
         Err(refused) => refusing(refused, ops.login.response(status(refused))),
     }
 }
 
-async fn state(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> Response {
-    match ops.gate.admit(&headers, Instant::now()) {
+async fn state(State(ops): State<Arc<Ops>>, client: Option<ClientAddr>, headers: HeaderMap) -> Response {
+    match ops.gate.admit(&headers, ip(client), Instant::now()) {
         Ok(_) => guarded(Json(ops.source.state().await).into_response()),
         Err(refused) => refusal(refused),
     }
 }
 
 /// Exchanges the token for a cookie.
-async fn login(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> Response {
+async fn login(State(ops): State<Arc<Ops>>, client: Option<ClientAddr>, headers: HeaderMap) -> Response {
     let now = Instant::now();
-    match ops.gate.admit(&headers, now) {
+    match ops.gate.admit(&headers, ip(client), now) {
         Ok(_) => {
             let cookie = [(header::SET_COOKIE, ops.gate.cookie(now))];
             guarded((StatusCode::NO_CONTENT, cookie).into_response())
@@ -66,13 +67,17 @@ async fn login(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> Response {
     }
 }
 
-async fn drain(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> Response {
-    if let Err(refused) = ops.gate.admit_change(&headers, Instant::now()) {
+async fn drain(State(ops): State<Arc<Ops>>, client: Option<ClientAddr>, headers: HeaderMap) -> Response {
+    if let Err(refused) = ops.gate.admit_change(&headers, ip(client), Instant::now()) {
         return refusal(refused);
     }
     tracing::warn!("a stop was asked for on the operator's page");
     ops.source.ask_for_the_end();
     guarded((StatusCode::ACCEPTED, Json(json!({ "status": "asked" }))).into_response())
+}
+
+fn ip(client: Option<ClientAddr>) -> Option<IpAddr> {
+    client.map(|ClientAddr(address)| address.ip())
 }
 
 fn status(refused: Refused) -> StatusCode {
@@ -85,7 +90,7 @@ fn status(refused: Refused) -> StatusCode {
 fn refusal(refused: Refused) -> Response {
     let message = match refused {
         Refused::Unknown => "the operator's token is needed",
-        Refused::TooMany => "too many wrong tokens, try again in a second",
+        Refused::TooMany => "too many wrong tokens from this address, try again in a second",
     };
     refusing(refused, guarded(error_response(status(refused), message)))
 }
