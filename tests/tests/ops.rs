@@ -135,6 +135,17 @@ fn only_the_token_opens_and_a_wrong_one_looks_like_none() {
 }
 
 #[test]
+fn on_every_address_it_wants_its_token_too() {
+    let full = with_page("full").set("METRICS_HOST", "0.0.0.0").start();
+    let elsewhere = SocketAddr::from(([127, 0, 0, 2], full.metrics().port()));
+    for (method, path) in PATHS {
+        assert_eq!(ask(elsewhere, method, path, &[]).status, 401, "{method} {path}");
+    }
+    let state = ask(elsewhere, "GET", "/_ops/state.json", &[&bearer(TOKEN)]);
+    assert_eq!(state.status, 200, "{}", state.text());
+}
+
+#[test]
 fn wrong_tokens_are_not_looked_at_without_end() {
     let full = with_page("full").start();
     let wrong = bearer("wrong-horse-battery-staple");

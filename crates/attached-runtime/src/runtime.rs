@@ -21,6 +21,18 @@ use ws_server::WsServer;
 /// the end cannot be waited for from inside. To *ask* from anywhere, use [`handle`](Self::handle).
 ///
 /// Dropping it asks for the end and returns at once; the end then happens on the executor's own threads.
+///
+/// ```
+/// use attached_runtime::{App, AppConfig, AttachedRuntime, RuntimeError, RuntimeExecutor, WsConfig, WsServer};
+///
+/// let executor = RuntimeExecutor::with_threads(1)?;
+/// let app = App::new(AppConfig { port: 0, ..AppConfig::default() });
+/// let ws = WsServer::new(WsConfig { port: 0, ..WsConfig::default() });
+/// let runtime = AttachedRuntime::builder(app, ws).signals(false).start(executor)?;
+/// runtime.handle().request_stop(); // from wherever
+/// println!("{}", runtime.run()?); // what was answered, closed and cut
+/// # Ok::<(), RuntimeError>(())
+/// ```
 #[must_use = "dropping a running application asks it to stop"]
 pub struct AttachedRuntime {
     spawner: Spawner,

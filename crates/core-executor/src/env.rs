@@ -13,6 +13,18 @@ use std::time::Duration;
 ///
 /// Every getter takes the key and the default used when the key is absent. A key that is present with a value of the
 /// wrong form is an error, never the default.
+///
+/// ```
+/// use core_executor::Env;
+///
+/// let env = Env::from_pairs([("SERVER_IO_THREADS", "4")])?;
+/// assert_eq!(env.number("SERVER_IO_THREADS", 0, 0..=1024)?, 4);
+/// assert_eq!(env.string("SERVER_HOST", "127.0.0.1")?, "127.0.0.1");
+///
+/// let error = env.flag("SERVER_IO_THREADS", false).expect_err("4 is neither true nor false");
+/// assert!(error.to_string().contains("SERVER_IO_THREADS"));
+/// # Ok::<(), core_executor::EnvError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Env {
     values: HashMap<String, Found>,

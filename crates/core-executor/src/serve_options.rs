@@ -6,6 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How connections are served.
+///
+/// ```
+/// use core_executor::{ConnectionLimits, ConnectionMetrics, ServeOptions};
+/// use std::time::Duration;
+///
+/// let limits = ConnectionLimits { head_timeout: Duration::from_secs(5), ..ConnectionLimits::default() };
+/// let options = ServeOptions::new("api").limits(limits).metrics(ConnectionMetrics::new("api"));
+/// # drop(options);
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct ServeOptions {

@@ -113,6 +113,20 @@ impl std::fmt::Debug for ShutdownHandle {
 }
 
 /// Hears that the application was asked to stop. Clone it freely.
+///
+/// ```
+/// use core_executor::RuntimeExecutor;
+///
+/// let executor = RuntimeExecutor::with_threads(1)?;
+/// let (asks, hears) = (executor.shutdown_handle(), executor.shutdown_signal());
+/// assert!(!hears.is_requested());
+/// asks.request_stop();
+/// asks.request_stop(); // asked twice is asked once
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// hears.requested().await;
+/// # });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ShutdownSignal {
     shared: Arc<Shared>,

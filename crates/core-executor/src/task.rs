@@ -82,6 +82,23 @@ pub enum TaskError {
 }
 
 /// Waits for a task's result. Dropping it lets the task go on. Cancel safe.
+///
+/// ```
+/// use core_executor::{RuntimeExecutor, TaskError, TaskOptions};
+/// use std::time::Duration;
+///
+/// let executor = RuntimeExecutor::with_threads(1)?;
+/// let spawner = executor.spawner();
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// assert_eq!(spawner.spawn(async { "done" })?.await?, "done");
+///
+/// let limited = TaskOptions::named("slow").timeout(Duration::from_millis(1));
+/// let slow = spawner.spawn_with(limited, std::future::pending::<()>())?;
+/// assert!(matches!(slow.await, Err(TaskError::TimedOut)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct TaskHandle<T> {
     join: JoinHandle<Result<T, TaskError>>,

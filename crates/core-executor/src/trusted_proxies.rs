@@ -10,6 +10,15 @@ use std::sync::Arc;
 ///
 /// Written as addresses and networks with commas between them: `10.0.0.0/8, 2001:db8::7`. An IPv4 address is the same
 /// as its IPv6-mapped form.
+///
+/// ```
+/// use core_executor::TrustedProxies;
+///
+/// let proxies: TrustedProxies = "10.0.0.0/8, 2001:db8::7".parse()?;
+/// assert!(proxies.contain("10.1.2.3".parse()?));
+/// assert!(!proxies.contain("192.0.2.1".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Arc<[IpNet]>,

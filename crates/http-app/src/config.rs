@@ -10,6 +10,19 @@ const LONGEST_TARGET: u64 = 65_534;
 /// How an [`App`](crate::App) listens and what it puts up with.
 ///
 /// `Default` gives the documented defaults, [`AppConfig::from_env`] the same with the environment on top.
+///
+/// ```
+/// use http_app::{AppConfig, Waf};
+/// use std::time::Duration;
+///
+/// let config = AppConfig {
+///     port: 0, // any free one
+///     request_timeout: Duration::from_secs(10),
+///     waf: Waf { max_body_bytes: 64 * 1024, ..Waf::default() },
+///     ..AppConfig::default()
+/// };
+/// # drop(config);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

@@ -171,6 +171,23 @@ impl std::fmt::Debug for BoundApp {
 /// [`run_hooks`](Self::run_hooks), [`begin_drain`](Self::begin_drain) and [`drained`](Self::drained) instead.
 ///
 /// Dropping it closes the listener and cuts its connections, without blocking and without running the hooks.
+///
+/// ```
+/// use axum::routing::get;
+/// use core_executor::RuntimeExecutor;
+/// use http_app::{App, AppConfig};
+///
+/// let executor = RuntimeExecutor::with_threads(1)?;
+/// let app = App::new(AppConfig { port: 0, ..AppConfig::default() }).route("/", get(|| async { "here" }));
+/// let running = app.bind()?.listen(&executor.spawner())?;
+/// println!("http://{}/", running.local_addr());
+/// running.stop_async(); // from wherever, and this is what `wait` hears
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// running.wait().await;
+/// assert!(running.close().await.is_clean());
+/// # });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping a running application stops it"]
 pub struct RunningApp {
     server: RunningServer,

@@ -13,6 +13,15 @@ pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// How much the bridge holds and for how long.
 ///
 /// `Default` gives the documented defaults, [`LongPollConfig::from_env`] the same with the environment on top.
+///
+/// ```
+/// use longpoll_bridge::LongPollConfig;
+/// use std::time::Duration;
+///
+/// // Below the silence that the proxy in front puts up with.
+/// let config = LongPollConfig { wait: Duration::from_secs(20), ..LongPollConfig::default() };
+/// assert!(config.validate().is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

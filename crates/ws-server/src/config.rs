@@ -8,6 +8,17 @@ use crate::deflate::DeflateConfig;
 use crate::outbox::OutboxPolicy;
 
 /// Settings of a [`WsServer`](crate::WsServer). For every limit and time 0 means off.
+///
+/// ```
+/// use ws_server::{OutboxConfig, OutboxPolicy, WsConfig};
+///
+/// let config = WsConfig {
+///     port: 0, // any free one
+///     outbox: OutboxConfig { policy: OutboxPolicy::DropOldest, ..OutboxConfig::default() },
+///     ..WsConfig::default()
+/// };
+/// # drop(config);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

@@ -25,6 +25,21 @@ use crate::tally::Tally;
 
 /// All sessions and rooms of one server. Cloning counts a reference; it may be used from any thread, inside
 /// callbacks, and before the server is started.
+///
+/// ```
+/// use core_executor::RuntimeExecutor;
+/// use ws_server::{Encoded, WsConfig, WsServer};
+///
+/// let executor = RuntimeExecutor::with_threads(1)?;
+/// let server = WsServer::new(WsConfig { port: 0, ..WsConfig::default() }).start(&executor.spawner())?;
+/// let hub = server.hub(); // cheap to clone, for any thread and any HTTP handler
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let published = hub.publish("lobby", Encoded::text("who is here?")).await?;
+/// assert_eq!((published.delivered, hub.room_size("lobby")), (0, 0));
+/// # Ok::<(), ws_server::WsError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 

@@ -18,6 +18,28 @@ pub enum Target<'a> {
 ///
 /// Both methods are called on the task that received or published the message and must not block. A panic in one
 /// is caught and counted; the message goes on.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use ws_server::{Encoded, JsonMessage, Relay, Session, Target, WsConfig, WsServer};
+///
+/// /// Counts what is said.
+/// #[derive(Default)]
+/// struct Said(AtomicU64);
+///
+/// impl Relay for Said {
+///     fn session_message(&self, _session: &Session, _message: &JsonMessage) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+///
+///     fn broadcast(&self, _target: Target<'_>, _message: &Encoded) {}
+/// }
+///
+/// let server = WsServer::new(WsConfig::default()).relay(Arc::new(Said::default()));
+/// # drop(server);
+/// ```
 pub trait Relay: Send + Sync + 'static {
     /// A session received an envelope; called after the raw handler and before the typed one.
     fn session_message(&self, session: &Session, message: &JsonMessage);

@@ -22,6 +22,15 @@ use crate::tally::WsReport;
 const UNPACED_STEP: u64 = 1024;
 
 /// How a server ends.
+///
+/// ```
+/// use std::time::Duration;
+/// use ws_server::StopPlan;
+///
+/// // Clients are asked to come back within the next half minute.
+/// let plan = StopPlan { code: 1012, retry_window: Duration::from_secs(30), ..StopPlan::within(Duration::from_secs(10)) };
+/// # drop(plan);
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[expect(
     clippy::exhaustive_structs,

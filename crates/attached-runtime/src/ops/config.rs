@@ -4,6 +4,15 @@ use super::token::{FORM, OpsToken};
 use core_executor::{Env, EnvError};
 
 /// Whether there is an operator's page, for [`Builder::ops`](crate::Builder::ops).
+///
+/// ```
+/// use attached_runtime::{OpsConfig, OpsToken};
+///
+/// let ops = OpsConfig::new(OpsToken::new("correct-horse-battery-staple")?);
+/// assert!(OpsToken::new("too short").is_err());
+/// # drop(ops);
+/// # Ok::<(), attached_runtime::RuntimeError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct OpsConfig {

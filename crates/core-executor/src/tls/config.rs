@@ -10,6 +10,15 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// TLS for a server: where its certificate and key are, and how long a handshake may take.
 ///
 /// A server that has this speaks TLS 1.2 and 1.3 and nothing else: it never falls back to plaintext.
+///
+/// ```no_run
+/// use core_executor::{ClientAuth, ConnectionMetrics, TlsConfig, TlsIdentity};
+///
+/// let tls = TlsConfig::new("server.pem", "server.key").client_auth(ClientAuth::required("clients.pem"));
+/// let identity = TlsIdentity::load(&tls, &ConnectionMetrics::new("api"))?; // reads the files
+/// # drop(identity);
+/// # Ok::<(), core_executor::TlsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {

@@ -24,6 +24,17 @@ impl Joined {
 impl Session {
     /// Enters a room; it is made when it is not there. Entering twice is entering once.
     ///
+    /// ```
+    /// use ws_server::{WsConfig, WsServer};
+    ///
+    /// let server = WsServer::new(WsConfig::default()).on_open(|session| async move {
+    ///     if let Err(error) = session.join("lobby") {
+    ///         session.send_text(error.to_string());
+    ///     }
+    /// });
+    /// # drop(server);
+    /// ```
+    ///
     /// # Errors
     /// The name is empty or too long, the session is in as many rooms as it may, or it has ended.
     pub fn join(&self, room: &str) -> Result<(), WsError> {
