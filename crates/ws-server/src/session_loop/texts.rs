@@ -20,8 +20,8 @@ struct Texts<'a> {
     limit: u8,
     /// How many more may be taken.
     room: usize,
-    /// Messages received that are not in the metrics yet.
-    received: u64,
+    /// How many might have been taken when the metrics knew of each: what is missing since is not in them yet.
+    room_counted: usize,
 }
 
 impl Iterator for Texts<'_> {
@@ -29,26 +29,17 @@ impl Iterator for Texts<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Text> {
-        if self.input.is_empty() || self.room == 0 || self.session.outbox().is_closing() {
+        if self.room == 0 || self.session.outbox().is_closing() {
             return None;
         }
-        self.take()
-    }
-}
-
-impl Texts<'_> {
-    // Most often there is one, and to find no second should cost less than this.
-    #[inline(never)]
-    fn take(&mut self) -> Option<Text> {
         let text = take_short_text(&mut self.input, self.limit)?;
         self.room -= 1;
-        self.received += 1;
         if !self.input.is_empty() {
             Batch::hold_all();
         } else if !Batch::holds_all() {
             // Before anything of what it causes is written.
-            let received = mem::take(&mut self.received);
-            self.session.hub().metrics().messages_in.inc_by(received);
+            let received = mem::replace(&mut self.room_counted, self.room) - self.room;
+            self.session.hub().metrics().messages_in.inc_by(received as u64);
         }
         Some(text)
     }
@@ -74,14 +65,14 @@ impl Connection {
             input,
             limit,
             room,
-            received: self.received,
+            room_counted: room + self.received as usize,
         };
         let begun = Dispatch::texts(session, handler, &mut texts, context);
         let taken = Load {
             messages: room - texts.room,
             bytes: length - texts.input.len(),
         };
-        self.received = texts.received;
+        self.received = (texts.room_counted - texts.room) as u64;
         match begun {
             Ok(None) => {}
             Ok(Some(handling)) => self.handling = Some(Box::new(handling)),
