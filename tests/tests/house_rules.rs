@@ -206,6 +206,23 @@ fn every_member_takes_the_rules_of_the_root() {
     none("members that go their own way", &breaches);
 }
 
+/// Older compilers are not promised, because none is tried.
+#[test]
+fn the_oldest_compiler_is_the_one_that_is_tested() {
+    let oldest = workspace_field("rust-version");
+    let toolchain = read(&root().join("rust-toolchain.toml"));
+    let pinned = toolchain
+        .split("channel = \"")
+        .nth(1)
+        .expect("a compiler is pinned");
+    assert!(pinned.starts_with(&format!("{oldest}.")), "{oldest}: {pinned}");
+    let readme = read(&root().join("README.md"));
+    assert!(
+        readme.contains(&format!("Rust {oldest} or later")),
+        "README.md says which"
+    );
+}
+
 #[test]
 fn features_only_add() {
     let members = members();

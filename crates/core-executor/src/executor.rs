@@ -41,7 +41,7 @@ pub struct ExecutorConfig {
     /// From the wish to stop to the end of everything. Default 30 s. Setting `SHUTDOWN_DEADLINE`.
     pub shutdown_deadline: Duration,
     /// How long listeners stay open after the wish to stop, for load balancers to look elsewhere. Counts towards the
-    /// deadline. Default 0. Setting `SHUTDOWN_READY_DELAY`.
+    /// deadline. Default 0 s. Setting `SHUTDOWN_READY_DELAY`.
     pub ready_delay: Duration,
     /// How many connections all servers of the executor may have together.
     pub connections: BudgetConfig,

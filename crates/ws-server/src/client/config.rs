@@ -55,10 +55,7 @@ pub struct ClientConfig {
 
 /// Bounds of what may wait in a queue. One message over the limit of bytes may enter an empty queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "callers name some fields and take the rest from a default"
-)]
+#[expect(clippy::exhaustive_structs, reason = "callers say both bounds")]
 pub struct QueueConfig {
     /// Messages that may wait, at least 1.
     pub messages: usize,
