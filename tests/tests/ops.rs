@@ -176,6 +176,8 @@ fn the_state_is_made_of_real_numbers() {
     let lab = with_page("lab")
         .set("WEBSOCKET_OUTBOX_MESSAGES", 100_000)
         .set("WEBSOCKET_OUTBOX_BYTES", 1 << 28)
+        // It is here as long as it is looked at.
+        .set("WEBSOCKET_WRITE_STALL_TIMEOUT", 0)
         .start();
     let mut members: Vec<Client> = (0..3).map(|_| Client::connect(lab.ws(), "/")).collect();
     for member in &mut members[..2] {
@@ -183,6 +185,13 @@ fn the_state_is_made_of_real_numbers() {
         member.send(r#"{"type":"room.join"}"#);
         while member.text() != "joined general" {}
     }
+    assert_eq!(http::get(lab.http(), "/broadcast?size=10&n=1").status, 200);
+    until("the first fan-out of its thread is put down", || {
+        let counts = |state: &Value| {
+            ["first", "median", "last"].map(|receiver| state["fan_out"][receiver]["count"].as_u64())
+        };
+        counts(&state(&lab)) == [Some(1); 3]
+    });
     // Nobody reads this: more than any socket takes.
     members[2].send(r#"{"type":"burst","payload":{"n":4000,"size":8192}}"#);
     for _ in 0..5 {
@@ -192,6 +201,10 @@ fn the_state_is_made_of_real_numbers() {
 
     until("messages wait for the one who does not read", || {
         state(&lab)["backlogs"][0]["bytes"].as_u64() > Some(1 << 20)
+    });
+    until("it shows how long they wait", || {
+        state(&lab)["backlogs"][0]["oldest_seconds"].as_f64() > Some(0.2)
+            && lab.metric("ws_outbox_oldest_seconds") > 0.2
     });
     let now = state(&lab);
     assert_eq!(now["phase"], "serving");
@@ -211,7 +224,7 @@ fn the_state_is_made_of_real_numbers() {
     };
     assert_eq!(count("/status"), Some(5.into()), "{now}");
     assert_eq!(count("(no route)"), Some(1.into()), "{now}");
-    assert_eq!(now["http"]["requests"]["2xx"], 5);
+    assert_eq!(now["http"]["requests"]["2xx"], 6);
     assert_eq!(now["http"]["requests"]["4xx"], 1);
     let times = &now["http"]["times"];
     assert!(times["p50_ms"].as_f64() <= times["p99_ms"].as_f64() && times["p50_ms"].as_f64() > Some(0.0));
@@ -227,7 +240,8 @@ fn the_state_is_made_of_real_numbers() {
             .iter()
             .filter_map(|by| now["closes"][by].as_u64())
             .sum();
-        now["sessions"]["open"] == 2 && ended == 1 && now["backlogs"] == Value::Array(Vec::new())
+        let is_over = lab.metric("ws_outbox_oldest_seconds") == 0.0;
+        is_over && now["sessions"]["open"] == 2 && ended == 1 && now["backlogs"] == Value::Array(Vec::new())
     });
 }
 

@@ -20,6 +20,7 @@ use crate::refusal::Refusal;
 use crate::resume::{ResumeConfig, Resumption, Table, websocket};
 use crate::rooms::Tables;
 use crate::session::{Session, SessionId};
+use crate::stalled::Stalled;
 use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::tally::Tally;
 
@@ -55,6 +56,7 @@ struct Inner {
     /// The own listener, to be closed by a wish to stop.
     listener: Mutex<Option<Arc<RunningServer>>>,
     tally: Tally,
+    stalled: Arc<Stalled>,
     /// Present when sessions may outlive their transport.
     resumable: OnceLock<Resumable>,
     /// Says which session a worker is at; set when the server runs.
@@ -87,7 +89,8 @@ impl Hub {
 
     fn with(config: WsConfig, metrics: WsMetrics, clock: Arc<Clock>) -> Self {
         let tables = Tables::new(metrics.rooms_active.clone());
-        Self(Arc::new(Inner {
+        let stalled = Arc::new(Stalled::default());
+        let hub = Self(Arc::new(Inner {
             config,
             metrics,
             tables,
@@ -96,9 +99,12 @@ impl Hub {
             running: RwLock::default(),
             listener: Mutex::default(),
             tally: Tally::default(),
+            stalled: Arc::clone(&stalled),
             resumable: OnceLock::new(),
             label: OnceLock::new(),
-        }))
+        }));
+        hub.metrics().oldest.look_at(&stalled);
+        hub
     }
 
     /// Sessions may outlive their transport from here on. Again has no effect.
@@ -218,6 +224,11 @@ impl Hub {
 
     pub(crate) fn clock(&self) -> &Arc<Clock> {
         &self.0.clock
+    }
+
+    /// Its sessions whose transport takes nothing just now.
+    pub(crate) fn stalled(&self) -> &Stalled {
+        &self.0.stalled
     }
 
     pub(crate) fn tally(&self) -> &Tally {

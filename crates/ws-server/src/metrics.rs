@@ -5,6 +5,8 @@ use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::close::{CloseInfo, ClosedBy, close_code};
+use crate::fan_out::FanOutTimes;
+use crate::oldest::OldestMessage;
 use crate::outbox::{Load, Sent};
 use crate::resume::ResumeMetrics;
 
@@ -44,6 +46,8 @@ pub struct WsMetrics {
     failures: IntCounterVec,
     /// From a ping of ours to its pong, in seconds.
     pub(crate) ping_rtt: Histogram,
+    pub(crate) fan_out: FanOutTimes,
+    pub(crate) oldest: OldestMessage,
     /// Of the own listener.
     pub(crate) connections: ConnectionMetrics,
     pub(crate) resume: ResumeMetrics,
@@ -105,6 +109,8 @@ impl WsMetrics {
                 ),
             )
             .expect("the name is a valid metric name"),
+            fan_out: FanOutTimes::new(),
+            oldest: OldestMessage::new(),
             connections: ConnectionMetrics::new("ws"),
             resume: ResumeMetrics::new(),
         }
@@ -159,6 +165,8 @@ impl WsMetrics {
             closes,
             failures,
             ping_rtt,
+            fan_out,
+            oldest,
             connections,
             resume,
         } = self.clone();
@@ -186,7 +194,11 @@ impl WsMetrics {
                     .into_iter()
                     .map(|gauge| Box::new(gauge) as Box<dyn Collector>),
             )
-            .chain([Box::new(ping_rtt) as Box<dyn Collector>])
+            .chain([
+                Box::new(ping_rtt) as Box<dyn Collector>,
+                fan_out.collector(),
+                oldest.collector(),
+            ])
             .chain(
                 [closes, failures, handshakes_refused].map(|family| Box::new(family) as Box<dyn Collector>),
             )

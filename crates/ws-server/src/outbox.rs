@@ -1,6 +1,7 @@
 //! What waits for one session: bounded by messages and bytes, every loss reported to who counts it.
 
 mod line;
+mod marks;
 mod offer;
 mod policy;
 mod sending;
@@ -17,6 +18,7 @@ pub(crate) use written::{WriteEnd, Written};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -121,12 +123,14 @@ impl Outbox {
             let State { writer, line, .. } = &mut *state;
             let Some(socket) = line.socket().filter(|_| !writer.is_empty()) else {
                 line.is_blocked = false;
+                state.flow();
                 self.signs.set_work(false);
                 break WriteEnd::Flushed;
             };
             match writer.poll_write(socket, context) {
                 Poll::Pending => {
                     line.is_blocked = true;
+                    state.stall();
                     break WriteEnd::Blocked;
                 }
                 Poll::Ready(Err(error)) => break WriteEnd::Failed(error),
@@ -154,6 +158,7 @@ impl Outbox {
                 let mut state = self.lock();
                 state.next_frames(closing.as_deref_mut());
                 if state.writer.is_empty() {
+                    state.flow();
                     self.signs.set_work(false);
                     break WriteEnd::Flushed;
                 }
@@ -163,7 +168,10 @@ impl Outbox {
             let mut state = self.lock();
             state.writer = writer;
             match outcome {
-                Poll::Pending => break WriteEnd::Blocked,
+                Poll::Pending => {
+                    state.stall();
+                    break WriteEnd::Blocked;
+                }
                 Poll::Ready(Err(error)) => break WriteEnd::Failed(error),
                 Poll::Ready(Ok(progress)) => {
                     load.messages += progress.messages.messages;
@@ -199,7 +207,7 @@ impl Outbox {
         let mut state = self.lock();
         state.count_joined();
         let gone = state.writer.discard();
-        state.written(gone);
+        state.given_up(gone);
         gone
     }
 
@@ -280,6 +288,11 @@ impl Outbox {
         self.lock().held()
     }
 
+    /// Since when its oldest message waits for a transport that takes nothing.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.lock().oldest()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().queue.is_empty()
     }
@@ -311,6 +324,7 @@ impl Outbox {
         let in_flight = std::mem::take(&mut state.flight).messages as u64;
         let undelivered = state.discard() + in_flight;
         state.ended = true;
+        state.marks = None;
         state.writer.close_gathered();
         self.signs.set_ended();
         state.ring_if_drained();
@@ -331,3 +345,7 @@ fn wake(waker: Option<Waker>) {
 #[cfg(test)]
 #[path = "outbox/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "outbox/waiting_tests.rs"]
+mod waiting_tests;

@@ -3,7 +3,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clock::now;
 use crate::hub::Hub;
 use crate::roster::Walk;
 use crate::session::{Session, SessionId, TransportKind};
@@ -33,6 +35,9 @@ pub struct Backlog {
     pub messages: usize,
     /// Bytes of their frames.
     pub bytes: usize,
+    /// How long the oldest of them has waited for a transport that takes nothing; zero while the transport takes
+    /// everything, and for messages that are to be acknowledged.
+    pub oldest: Duration,
 }
 
 impl Hub {
@@ -87,6 +92,10 @@ impl Session {
             transport: self.transport(),
             messages: held.messages,
             bytes: held.bytes,
+            oldest: self
+                .outbox()
+                .oldest()
+                .map_or(Duration::ZERO, |since| now().saturating_duration_since(since)),
         })
     }
 }

@@ -2,8 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tracing::{Instrument, Level};
+
 use crate::encoded::Encoded;
 use crate::error::WsError;
+use crate::fan_out::Receipt;
 use crate::hub::Hub;
 use crate::message::JsonMessage;
 use crate::metrics::Account;
@@ -11,6 +14,7 @@ use crate::outbox::{OutboxPolicy, SendOutcome};
 use crate::relay::Target;
 use crate::roster::{Roster, Walk};
 use crate::session::Session;
+use crate::witness::{Nobody, Onlooker, Witness};
 
 /// What one step of a fan-out may cost before other tasks of the worker get their turn: so many messages queued, or
 /// as many system calls or wake-ups as take about as long, some 50 µs.
@@ -209,13 +213,13 @@ impl Hub {
         let mut published = Published::default();
         match target {
             Target::All => {
-                self.fan_out(self.tables().everybody(), &publication, &mut published)
-                    .await
+                self.give_to(self.tables().everybody(), &publication, &mut published)
+                    .await;
             }
             Target::Room(name) => {
                 self.check_room_name(name)?;
                 if let Some(room) = self.tables().room(name) {
-                    self.fan_out(room.members(), &publication, &mut published).await;
+                    self.give_to(room.members(), &publication, &mut published).await;
                 }
             }
         }
@@ -223,8 +227,42 @@ impl Hub {
         Ok(published)
     }
 
+    /// One message to all who are seated now, and whoever looks on.
+    async fn give_to(&self, roster: &Roster, publication: &Publication<'_>, published: &mut Published) {
+        let receipt = self.metrics().fan_out.begin();
+        if receipt.is_none() && !tracing::enabled!(target: "ws_server::publish", Level::DEBUG) {
+            return self.fan_out(roster, publication, published, Nobody).await;
+        }
+        // Boxed, because of most publications nothing of it is needed.
+        Box::pin(self.give_before_witness(roster, publication, published, receipt)).await;
+    }
+
+    async fn give_before_witness(
+        &self,
+        roster: &Roster,
+        publication: &Publication<'_>,
+        published: &mut Published,
+        receipt: Option<Receipt>,
+    ) {
+        let room = match publication.target {
+            Target::All => None,
+            Target::Room(name) => Some(tracing::field::debug(name)),
+        };
+        // It stands in the span of whatever publishes, such as a request.
+        let span = tracing::debug_span!("publish", room, bytes = publication.message.len());
+        self.fan_out(roster, publication, published, Onlooker::new(receipt))
+            .instrument(span)
+            .await;
+    }
+
     /// One message to all who are seated now, in steps between which others get their turn.
-    async fn fan_out(&self, roster: &Roster, publication: &Publication<'_>, published: &mut Published) {
+    async fn fan_out(
+        &self,
+        roster: &Roster,
+        publication: &Publication<'_>,
+        published: &mut Published,
+        mut witness: impl Witness,
+    ) {
         let Publication {
             except,
             message,
@@ -238,7 +276,7 @@ impl Hub {
                 if *except == Some(session) {
                     return 0;
                 }
-                let sent = session.offer(message, *policy, &mut account);
+                let sent = witness.offer(session, message, *policy, &mut account);
                 published.count(sent.outcome);
                 match (sent.written.bytes > 0, sent.woke) {
                     (true, _) => WRITE,
@@ -247,6 +285,7 @@ impl Hub {
                 }
             });
             account.settle(self.metrics());
+            witness.step_done();
             if !is_unfinished {
                 return;
             }

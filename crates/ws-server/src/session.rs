@@ -236,10 +236,11 @@ impl Session {
     }
 
     /// One of many sends of the same message; the caller settles the account.
-    #[inline]
-    pub(crate) fn offer(&self, message: &Encoded, policy: OutboxPolicy, account: &mut Account) -> Sent {
+    #[inline(always)]
+    pub(crate) fn offer(&self, message: Offer<'_>, policy: OutboxPolicy, account: &mut Account) -> Sent {
         let sent = self
-            .pass_on(Offer::Framed(message), policy)
+            .pass_on(message, policy)
+            .inspect(|_| message.had())
             .map_or_else(|sent| sent, Sent::written);
         account.add(&sent);
         sent

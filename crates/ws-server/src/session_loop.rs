@@ -38,6 +38,7 @@ use crate::outbox::{Interest, Outbox};
 use crate::patience::Patience;
 use crate::registry::{Ending, Outcome};
 use crate::scratch::with_scratch;
+use crate::stalled::Stall;
 
 /// Rounds of reading, handling and writing before other tasks of the worker get their turn; a round reads 64 KiB.
 const ROUNDS: usize = 2;
@@ -116,7 +117,7 @@ struct Connection {
     /// Sessions to which handlers of this one have sent, and which are not written to yet.
     held: Held,
     /// The socket took no more bytes at the last try.
-    is_blocked: bool,
+    stall: Option<Stall>,
     close_seen: u8,
     /// Something may be due earlier than the alarm rings.
     is_clock_stale: bool,
@@ -153,7 +154,7 @@ impl Connection {
             waiting: None,
             received: 0,
             held: Held::default(),
-            is_blocked: false,
+            stall: None,
             heartbeat: Heartbeat::new(now()),
             heard_at: Tick::NEVER,
             patience: None,
@@ -222,7 +223,7 @@ impl Connection {
             && self.closing.is_none()
             && self.handler_until.is_none()
             && self.held.is_empty()
-            && !self.is_blocked
+            && self.stall.is_none()
             && outbox.is_quiet(self.close_seen)
     }
 
@@ -270,7 +271,7 @@ impl Connection {
 
     /// Goes to sleep until the outbox has news for us; everything else has our waker already.
     fn sleep(&self, context: &Context<'_>) -> bool {
-        let messages = self.link.is_some() && !self.is_blocked && self.closing.is_none();
+        let messages = self.link.is_some() && self.stall.is_none() && self.closing.is_none();
         let interest = Interest {
             messages,
             close_version: self.close_seen,

@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use support::{Listener, TestServer, config, eventually, metric, say, text_of};
 use tungstenite::protocol::Message;
-use ws_server::{Encoded, JsonMessage, Session, WsConfig, WsError, WsServer};
+use ws_server::{Encoded, Hub, JsonMessage, Session, WsConfig, WsError, WsServer};
+
+fn oldest(hub: &Hub) -> f64 {
+    metric(hub, "ws_outbox_oldest_seconds")
+}
 
 #[test]
 fn broadcasts_reach_the_room_all_or_all_but_one() {
@@ -147,4 +151,82 @@ fn joins_and_leaves_from_many_threads_leave_nothing_behind() {
     assert_eq!(metric(&server.hub, "ws_rooms_active"), 0.0);
     assert_eq!(server.hub.room_size("shared"), 0);
     drop(clients);
+}
+
+/// How many publications came to their first, median and last receiver, and the seconds that took together.
+fn fan_outs(hub: &Hub) -> [(u64, f64); 3] {
+    let registry = prometheus::Registry::new();
+    hub.metrics().register(&registry).expect("once");
+    let families = registry.gather();
+    let mut families = families.iter();
+    let family = families.find(|family| family.name() == "ws_fan_out_seconds");
+    let series = family.expect("it is there").get_metric();
+    ["first", "median", "last"].map(|receiver| {
+        let of = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == receiver;
+        let histogram = series
+            .iter()
+            .find(of)
+            .expect("each of them is there")
+            .get_histogram();
+        (histogram.get_sample_count(), histogram.get_sample_sum())
+    })
+}
+
+fn all_in_one_room() -> WsServer {
+    WsServer::new(config()).on_open(|session| async move {
+        session.join("a").expect("a lawful name");
+        session.send_text("joined");
+    })
+}
+
+#[test]
+fn every_64th_fan_out_is_measured_to_the_first_the_median_and_the_last_receiver() {
+    let server = TestServer::start(all_in_one_room());
+    let mut members = [(); 3].map(|()| server.connect("/"));
+    for member in &mut members {
+        assert_eq!(text_of(member), "joined");
+    }
+    // The count is that of this thread, so the first is measured, and the 65th.
+    for number in 0..65 {
+        let published = support::block_on(server.hub.broadcast_text_to_room("a", number.to_string()));
+        assert_eq!(published.unwrap().delivered, 3);
+    }
+    for member in &mut members {
+        assert_eq!(text_of(member), "0");
+    }
+    eventually("both are put down", || fan_outs(&server.hub)[2].0 == 2);
+    let [first, median, last] = fan_outs(&server.hub);
+    assert_eq!((first.0, median.0), (2, 2));
+    assert!(
+        0.0 < first.1 && first.1 < median.1 && median.1 < last.1,
+        "{first:?} {median:?} {last:?}"
+    );
+}
+
+#[test]
+fn the_last_receiver_is_the_slowest_one_who_gets_it() {
+    // More than any socket takes.
+    const SIZE: usize = 32 << 20;
+    let server = TestServer::start(all_in_one_room());
+    let [mut quick, mut slow, mut gone] = [(); 3].map(|()| server.connect("/"));
+    for member in [&mut quick, &mut slow, &mut gone] {
+        assert_eq!(text_of(member), "joined");
+        member.set_config(|config| config.max_frame_size = None);
+    }
+    let published = support::block_on(server.hub.broadcast_binary_to_room("a", vec![7; SIZE]));
+    assert_eq!(published.unwrap().delivered, 3);
+    assert_eq!(quick.read().unwrap().len(), SIZE);
+    eventually("the slow ones are seen", || oldest(&server.hub) > 0.0);
+    assert_eq!(fan_outs(&server.hub)[0].0, 0, "two have not got it");
+    drop(gone);
+    eventually("one has left", || server.hub.sessions() == 2);
+    assert_eq!(fan_outs(&server.hub)[0].0, 0, "one has not got it");
+    eventually("it has waited for a while", || oldest(&server.hub) > 0.05);
+    let waited = oldest(&server.hub);
+    assert_eq!(slow.read().unwrap().len(), SIZE);
+    eventually("nobody waits", || fan_outs(&server.hub)[2].0 == 1);
+    let [first, median, last] = fan_outs(&server.hub);
+    assert_eq!(first, median, "of two, the first one is the half");
+    assert!(last.1 >= first.1.max(waited), "{first:?} {last:?} {waited}");
+    eventually("nothing is old", || oldest(&server.hub) == 0.0);
 }

@@ -142,13 +142,13 @@ function counted(values) {
   return rows.map(([name, count]) => [name, bar(count / top), whole.format(count)]);
 }
 
-function showTables({ http, sessions, messages, rooms, backlogs, ping, closes, failures }) {
+function showTables({ http, sessions, messages, rooms, backlogs, ping, fan_out: fanOut, closes, failures }) {
   const routes = http.routes.map(({ route, times }) => [route, short.format(times.count), millis(times.mean_ms), millis(times.p50_ms), millis(times.p99_ms)]);
   table("routes", ["route", "answers", "mean", "median", "p99"], routes);
   const largest = rooms.largest ?? [];
   const rows = largest.map(({ name, members }) => [name, bar(members / largest[0].members), whole.format(members)]);
   table("rooms", [rooms.largest ? `${whole.format(rooms.open)} in all` : "nobody has time to count", "", "members"], rows);
-  table("backlogs", ["session", "over", "messages", "bytes"], backlogs.map((each) => [each.session, each.transport, whole.format(each.messages), bytes(each.bytes)]));
+  table("backlogs", ["session", "over", "messages", "bytes", "oldest"], backlogs.map((each) => [each.session, each.transport, whole.format(each.messages), bytes(each.bytes), span(each.oldest_seconds)]));
   table("statuses", ["class", "", "answers"], counted(http.requests));
   table("closes", ["by", "", "sessions"], counted(closes));
   table("failures", ["reason", "", "sessions"], counted(failures));
@@ -159,6 +159,7 @@ function showTables({ http, sessions, messages, rooms, backlogs, ping, closes, f
     ["Messages undelivered at an end", whole.format(messages.undelivered)],
     ["Bytes in / out", `${bytes(messages.bytes_received)} / ${bytes(messages.bytes_written)}`],
     ["Round trip of a ping, median / p99", `${millis(ping.p50_ms)} / ${millis(ping.p99_ms)}`],
+    ["Fan-out to the first / median / last, medians", ["first", "median", "last"].map((one) => millis(fanOut[one].p50_ms)).join(" / ")],
     ["Panics caught", whole.format(http.panics + sessions.panics)],
   ]);
 }

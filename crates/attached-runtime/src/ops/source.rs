@@ -38,6 +38,7 @@ impl Source {
             sessions: self.sessions(&numbers),
             messages: messages(&numbers),
             ping: numbers.times("ws_ping_rtt_seconds"),
+            fan_out: numbers.times_by_label("ws_fan_out_seconds").into_iter().collect(),
             closes: numbers.by_label("ws_closes_total"),
             failures: numbers.by_label("ws_failures_total"),
             rooms: Rooms {
@@ -141,6 +142,7 @@ fn behind(backlog: Backlog) -> Behind {
         transport,
         messages,
         bytes,
+        oldest,
         ..
     } = backlog;
     Behind {
@@ -148,5 +150,6 @@ fn behind(backlog: Backlog) -> Behind {
         transport: transport.to_string(),
         messages,
         bytes,
+        oldest_seconds: oldest.as_secs_f64(),
     }
 }

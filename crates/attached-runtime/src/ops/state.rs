@@ -15,6 +15,8 @@ pub(super) struct State {
     pub(super) sessions: Sessions,
     pub(super) messages: Messages,
     pub(super) ping: Times,
+    /// By receiver: the first, the median and the last one of a publication.
+    pub(super) fan_out: BTreeMap<String, Times>,
     pub(super) closes: BTreeMap<String, u64>,
     pub(super) failures: BTreeMap<String, u64>,
     pub(super) rooms: Rooms,
@@ -88,4 +90,5 @@ pub(super) struct Behind {
     pub(super) transport: String,
     pub(super) messages: usize,
     pub(super) bytes: usize,
+    pub(super) oldest_seconds: f64,
 }

@@ -7,6 +7,7 @@ use tungstenite::protocol::frame::coding::Data;
 
 use crate::codec::{MAX_DATA_HEADER, append_data_frame, data_frame_len, write_data_header};
 use crate::encoded::Encoded;
+use crate::fan_out::Receipt;
 use crate::socket;
 
 /// Bodies up to this length are framed on the stack to be written; a longer one is written from where it is.
@@ -19,6 +20,8 @@ pub(crate) enum Offer<'a> {
     Body(Data, &'a [u8]),
     /// A framed message, which others may get too.
     Framed(&'a Encoded),
+    /// The same of a publication that is measured.
+    Measured(&'a Encoded, &'a Receipt),
 }
 
 impl Offer<'_> {
@@ -26,7 +29,27 @@ impl Offer<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Body(_, body) => data_frame_len(body.len()),
-            Self::Framed(message) => message.len(),
+            Self::Framed(message) | Self::Measured(message, _) => message.len(),
+        }
+    }
+
+    /// What waits with the message where it waits.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        match self {
+            Self::Body(..) | Self::Framed(_) => None,
+            Self::Measured(_, receipt) => Some((*receipt).clone()),
+        }
+    }
+
+    pub(super) fn is_measured(&self) -> bool {
+        matches!(self, Self::Measured(..))
+    }
+
+    /// It has been written without a wait.
+    #[inline]
+    pub(crate) fn had(&self) {
+        if let Self::Measured(_, receipt) = self {
+            receipt.had();
         }
     }
 
@@ -34,7 +57,7 @@ impl Offer<'_> {
     pub(super) fn into_encoded(self) -> Encoded {
         match self {
             Self::Body(data, body) => Encoded::framed(data, body),
-            Self::Framed(message) => message.clone(),
+            Self::Framed(message) | Self::Measured(message, _) => message.clone(),
         }
     }
 
@@ -42,7 +65,7 @@ impl Offer<'_> {
     pub(crate) fn append_to(&self, frames: &mut Vec<u8>) {
         match self {
             Self::Body(data, body) => append_data_frame(*data, body, frames),
-            Self::Framed(message) => frames.extend_from_slice(message.frame()),
+            Self::Framed(message) | Self::Measured(message, _) => frames.extend_from_slice(message.frame()),
         }
     }
 
@@ -51,7 +74,7 @@ impl Offer<'_> {
     pub(super) fn try_write(&self, socket: &OwnedWriteHalf) -> (usize, io::Result<usize>) {
         let (data, body) = match self {
             Self::Body(data, body) => (*data, *body),
-            Self::Framed(message) => {
+            Self::Framed(message) | Self::Measured(message, _) => {
                 let frame = message.frame();
                 return (frame.len(), socket::send(socket.as_ref(), frame));
             }

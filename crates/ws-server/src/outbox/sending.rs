@@ -159,6 +159,7 @@ impl State {
     }
 
     fn gather(&mut self, message: &Offer<'_>, holds: bool, limits: &OutboxConfig) -> Sent {
+        self.mark(message);
         let has_room = self.writer.gather(message);
         let sent = self.hold_or_flush(holds && has_room);
         self.open_gathered(limits);
@@ -244,7 +245,7 @@ impl State {
     fn enqueue(&mut self, message: Offer<'_>, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
         match self.make_room(message.len(), policy, limits) {
             Ok(lost) => {
-                self.push(message.into_encoded(), policy);
+                self.push(message, policy);
                 Sent::new(SendOutcome::Queued, lost)
             }
             Err(refused) => refused,
@@ -269,9 +270,13 @@ impl State {
         let length = message.len();
         let mut sent = Sent::KEPT;
         match outcome {
-            Ok(written) if written == length => return Sent::written(length),
+            Ok(written) if written == length => {
+                message.had();
+                return Sent::written(length);
+            }
             Ok(written) => {
                 sent.written.bytes = written;
+                self.mark(&message);
                 self.flight += Load {
                     messages: 1,
                     bytes: length,
@@ -281,7 +286,7 @@ impl State {
                 self.line.is_blocked = true;
             }
             Err(error) => {
-                self.push(message.into_encoded(), policy);
+                self.push(message, policy);
                 self.line.stopped(error);
             }
         }

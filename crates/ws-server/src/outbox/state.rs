@@ -3,12 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::line::Line;
+use super::marks::Marks;
+use super::offer::Offer;
 use super::policy::{Load, OutboxPolicy, SendOutcome, Sent};
 use crate::batch::Batch;
+use crate::clock::now;
 use crate::close::CloseRequest;
 use crate::closing::Closing;
 use crate::config::{OutboxConfig, or_unlimited};
@@ -32,6 +36,8 @@ pub(super) struct State {
     /// Taken by the transport and not yet written, but for the short messages that have joined others since they were
     /// counted last.
     pub(super) flight: Load,
+    /// Of messages that are held, while there is something to remember of them.
+    pub(super) marks: Option<Box<Marks>>,
     pub(super) sleeper: Option<Sleeper>,
     /// Rung once nothing is held any more; made by the first who waits.
     pub(super) drained: Option<Arc<Notify>>,
@@ -59,6 +65,39 @@ impl State {
         held += self.flight;
         held += self.writer.uncounted();
         held
+    }
+
+    /// Since when the oldest message waits for a transport that takes nothing.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let marks = self.marks.as_ref().filter(|_| self.held().messages > 0)?;
+        marks.since()
+    }
+
+    /// The transport takes nothing: what waits, waits for it from now on.
+    pub(super) fn stall(&mut self) {
+        self.marks.get_or_insert_default().stall(now);
+    }
+
+    /// The transport has taken everything.
+    pub(super) fn flow(&mut self) {
+        if let Some(marks) = &mut self.marks {
+            marks.flow();
+            self.marks.take_if(|marks| marks.is_empty());
+        }
+    }
+
+    /// Remembers what there is of a message that is about to be held.
+    #[inline]
+    pub(super) fn mark(&mut self, message: &Offer<'_>) {
+        if self.marks.is_some() || message.is_measured() {
+            self.enter(message);
+        }
+    }
+
+    #[cold]
+    fn enter(&mut self, message: &Offer<'_>) {
+        let (place, receipt) = (self.held().messages, message.receipt());
+        self.marks.get_or_insert_default().enter(place, receipt, now);
     }
 
     /// From here on short messages that have joined others are in flight like these.
@@ -203,8 +242,31 @@ impl State {
         self.written(progress.messages);
     }
 
-    /// Messages that were taken are out, or given up.
+    /// Messages that were taken are out.
     pub(super) fn written(&mut self, load: Load) {
+        if self.marks.is_some() {
+            self.mark_out(load.messages);
+        }
+        self.leave_flight(load);
+    }
+
+    #[cold]
+    fn mark_out(&mut self, count: usize) {
+        if let Some(marks) = &mut self.marks {
+            marks.out(count);
+            self.marks.take_if(|marks| marks.is_empty());
+        }
+    }
+
+    /// Messages that were taken, the last ones of them, are given up.
+    pub(super) fn given_up(&mut self, load: Load) {
+        self.leave_flight(load);
+        if let Some(marks) = &mut self.marks {
+            marks.cut(self.flight.messages);
+        }
+    }
+
+    fn leave_flight(&mut self, load: Load) {
         // After the end nothing is in flight any more, whatever a late transport says.
         self.flight.messages = self.flight.messages.saturating_sub(load.messages);
         self.flight.bytes = self.flight.bytes.saturating_sub(load.bytes);
@@ -226,7 +288,9 @@ impl State {
         self.flight += taken;
     }
 
-    pub(super) fn push(&mut self, message: Encoded, policy: OutboxPolicy) {
+    pub(super) fn push(&mut self, message: Offer<'_>, policy: OutboxPolicy) {
+        self.mark(&message);
+        let message = message.into_encoded();
         let key = match policy {
             OutboxPolicy::KeepLatest(key) => Some(key),
             _ => None,
@@ -237,9 +301,12 @@ impl State {
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let oldest = self.queue.pop_front();
-        self.queued_bytes -= oldest.as_ref().map_or(0, |oldest| oldest.message.len());
-        oldest.is_some()
+        let Some(oldest) = self.queue.pop_front() else {
+            return false;
+        };
+        self.queued_bytes -= oldest.message.len();
+        self.forget(0);
+        true
     }
 
     fn drop_same(&mut self, key: u64) -> bool {
@@ -248,12 +315,26 @@ impl State {
         };
         let same = self.queue.remove(at).expect("the position was just found");
         self.queued_bytes -= same.message.len();
+        self.forget(at);
         true
+    }
+
+    /// The message that was at this place of the queue has been dropped.
+    fn forget(&mut self, at: usize) {
+        let before = self.flight.messages + self.writer.uncounted().messages;
+        if let Some(marks) = &mut self.marks {
+            marks.dropped(before + at);
+        }
     }
 
     pub(super) fn discard(&mut self) -> u64 {
         self.queued_bytes = 0;
-        std::mem::take(&mut self.queue).len() as u64
+        let gone = std::mem::take(&mut self.queue).len();
+        let left = self.held().messages;
+        if let Some(marks) = &mut self.marks {
+            marks.cut(left);
+        }
+        gone as u64
     }
 
     /// Whether there is something for the transport's task to write, or an error for it to find.

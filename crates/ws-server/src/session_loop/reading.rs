@@ -35,7 +35,7 @@ impl Connection {
     /// More than half of the outbox waits for a socket that takes nothing: what the peer asks for can wait with it.
     #[inline]
     pub(super) fn is_congested(&self) -> bool {
-        self.is_blocked && self.closing.is_none() && {
+        self.stall.is_some() && self.closing.is_none() && {
             let limits = self.config().outbox;
             self.outbox().is_half_full(&limits)
         }

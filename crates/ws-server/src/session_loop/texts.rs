@@ -50,7 +50,7 @@ impl Connection {
     /// nothing stands before it. Returns how many there were, and their bytes.
     #[inline]
     pub(super) fn handle_texts(&mut self, input: &mut [u8], room: usize, context: &mut Context<'_>) -> Load {
-        let is_free = self.handling.is_none() && self.closing.is_none() && !self.is_blocked;
+        let is_free = self.handling.is_none() && self.closing.is_none() && self.stall.is_none();
         if !is_free || !begins_with_text(input) {
             return Load::default();
         }

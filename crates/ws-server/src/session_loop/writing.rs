@@ -9,6 +9,7 @@ use super::Connection;
 use super::link::Link;
 use crate::clock::now;
 use crate::outbox::WriteEnd;
+use crate::stalled::Stall;
 
 impl Connection {
     /// Writes what waits, the Close behind the last of it.
@@ -34,11 +35,12 @@ impl Connection {
         match written.end {
             WriteEnd::Failed(error) => self.failed(error),
             WriteEnd::Blocked => {
-                self.is_blocked = true;
+                let session = self.attachment.session();
+                self.stall.get_or_insert_with(|| Stall::of(session));
                 self.is_clock_stale |= self.patience.get_or_insert_default().stalled(now, got_on);
             }
             WriteEnd::Flushed => {
-                self.is_blocked = false;
+                self.stall = None;
                 if let Some(patience) = &mut self.patience {
                     patience.flushed();
                 }
