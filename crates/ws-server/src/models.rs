@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use core_executor::{RuntimeExecutor, Spawner};
 use http::HeaderMap;
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::RandomScheduler;
 use shuttle::{Config, Runner};
 
@@ -21,6 +22,9 @@ use crate::session::{SessionId, TransportKind};
 
 /// Orders that each test tries.
 const SCHEDULES: usize = 20_000;
+
+/// Turns that `on_open` waits, and by which a stop comes late, at most.
+const LONGEST_WAIT: u32 = 60;
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -84,7 +88,10 @@ fn hub() -> (Hub, Calls) {
         open: Some(callback(move |session, ()| {
             let opened = opened.clone();
             async move {
-                shuttle::future::yield_now().await;
+                // As long as a stop takes at times, or it would never come meanwhile.
+                for _ in 0..thread_rng().gen_range(0..LONGEST_WAIT) {
+                    shuttle::future::yield_now().await;
+                }
                 opened.opened(session.id());
             }
         })),

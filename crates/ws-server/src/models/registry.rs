@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use shuttle::future::block_on;
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::spawn;
 use tokio::time::Instant;
 
-use super::{carry, hub, in_many_orders, open};
+use super::{LONGEST_WAIT, carry, hub, in_many_orders, open};
 use crate::hub::Hub;
 use crate::running::{RunningWsServer, StopPlan};
 use crate::tally::WsReport;
@@ -86,6 +87,10 @@ fn a_deadline_that_has_come_cuts_and_nobody_is_told_twice() {
             })
         };
         let clients = [client(), client()];
+        // Else it would nearly always be over before anybody has come.
+        for _ in 0..thread_rng().gen_range(0..LONGEST_WAIT) {
+            shuttle::thread::yield_now();
+        }
         let report = stop(&hub, passed());
         for client in clients {
             client.join().unwrap();
