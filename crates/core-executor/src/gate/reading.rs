@@ -228,15 +228,19 @@ impl Gate {
         };
         self.wait = Some((wait, since));
         let is_idle = matches!(wait, Wait::FirstByte | Wait::NextRequest);
-        if is_idle && IDLE < limit && !self.traffic.is_idle_for_long() {
+        if is_idle && limit.is_none_or(|limit| IDLE < limit) && !self.traffic.is_idle_for_long() {
             ready!(self.clock.poll(cx, since + IDLE));
             self.traffic.note_long_idle();
         }
-        self.clock.poll(cx, since + limit).map(|()| wait)
+        match limit {
+            Some(limit) => self.clock.poll(cx, since + limit).map(|()| wait),
+            None => Poll::Pending,
+        }
     }
 
-    /// What the peer is waited for and how long, when there is a limit.
-    fn waits_for(&self) -> Option<(Wait, Duration)> {
+    /// What the peer is waited for and how long, when there is something to watch for meanwhile: a limit, or that the
+    /// connection may rest.
+    fn waits_for(&self) -> Option<(Wait, Option<Duration>)> {
         let limits = &self.rules.limits;
         let (wait, limit) = if self.framing.is_in_body() {
             (Wait::Body, limits.body_stall_timeout)
@@ -251,7 +255,9 @@ impl Gate {
         } else {
             (Wait::NextRequest, limits.keep_alive)
         };
-        (!limit.is_zero()).then_some((wait, limit))
+        let limit = (!limit.is_zero()).then_some(limit);
+        let may_rest = matches!(wait, Wait::FirstByte | Wait::NextRequest);
+        (may_rest || limit.is_some()).then_some((wait, limit))
     }
 
     fn has_part_of_head(&self) -> bool {
@@ -260,14 +266,52 @@ impl Gate {
 
     /// The last answer is given: the wait for the next request begins.
     pub(super) fn begin_idling(&mut self, cx: &mut Context<'_>) {
-        let limit = self.rules.limits.keep_alive;
-        if !limit.is_zero() && !self.has_part_of_head() {
+        if !self.has_part_of_head() {
+            let limit = self.rules.limits.keep_alive;
+            let first = if limit.is_zero() { IDLE } else { limit.min(IDLE) };
             let now = turn_clock::of_turn();
             self.wait = Some((Wait::NextRequest, now));
             // Ready only when the limit is shorter than this call; then the wake-up below tells.
-            if self.clock.poll(cx, now + limit.min(IDLE)).is_ready() {
+            if self.clock.poll(cx, now + first).is_ready() {
                 cx.waker().wake_by_ref();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rules;
+    use super::*;
+    use crate::traffic::Traffic;
+    use crate::{ConnectionLimits, ConnectionMetrics, IoStream};
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    /// Whether a connection is noted as idle, just before the time after which it rests and then.
+    async fn rests(first_byte_timeout: Duration) -> (bool, bool) {
+        let limits = ConnectionLimits {
+            first_byte_timeout,
+            ..ConnectionLimits::default()
+        };
+        let rules = Arc::new(Rules::new(limits, ConnectionMetrics::new("test")));
+        let traffic = Arc::new(Traffic::new(Arc::default()));
+        let (_peer, stream) = tokio::io::duplex(64);
+        let stream = IoStream::Boxed(Box::new(stream));
+        let mut gate = Gate::new(stream, traffic.clone(), rules);
+        let mut looked = async |after: Duration| {
+            let limit = poll_fn(|cx| gate.poll_limit(cx));
+            assert!(tokio::time::timeout(after, limit).await.is_err(), "it has no end");
+            traffic.is_idle_for_long()
+        };
+        let margin = Duration::from_millis(10);
+        (looked(IDLE - margin).await, looked(2 * margin).await)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_may_be_idle_for_ever_rests_as_one_with_a_limit_does() {
+        for limit in [Duration::from_secs(20), Duration::ZERO] {
+            assert_eq!(rests(limit).await, (false, true), "{limit:?}");
         }
     }
 }
