@@ -17,7 +17,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
-use ws_server::{Admission, Hub, Peer, ResumableSession, ResumeId, Resumption};
+use ws_server::{Admission, Carrier, Hub, Peer, ResumableSession, ResumeId, Resumption, TransportKind};
 
 use crate::LongPollBridge;
 use crate::bridge::Shared;
@@ -71,6 +71,31 @@ struct Asked {
     cursor: Option<String>,
     request: Option<String>,
     max: Option<String>,
+}
+
+impl Asked {
+    /// The number of the request: whole, from 1 and below 2^53.
+    fn number(&self) -> Result<Option<u64>, Refusal> {
+        let number = |text| cursor(text).ok().filter(|number| *number > 0);
+        let given = self.request.as_deref();
+        given
+            .map(|text| number(text).ok_or(Refusal::RequestNumber))
+            .transpose()
+    }
+}
+
+/// Lets a request carry the session; one that came twice is known by its number.
+fn attach(
+    session: &ResumableSession,
+    kind: TransportKind,
+    number: Option<u64>,
+    from: u64,
+) -> Result<Carrier, Refusal> {
+    match number {
+        Some(number) => session.attach_numbered(kind, number, from),
+        None => session.attach(kind, from),
+    }
+    .map_err(Refusal::Resume)
 }
 
 /// A request that has come in: from here on its sender is told what is wrong with it.

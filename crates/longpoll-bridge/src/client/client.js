@@ -31,7 +31,7 @@ export class LosslessSocket extends EventTarget {
   #news = { resumed: false, unsure: [] }; // for the next `open`
   #cursor = 0; // the last message the page was given
   #acked = 0; // and the server knows
-  #asked = 0; // number of the last poll
+  #asked = 0; // number of the last poll or stream
   #sent = 0; // the last message the page gave
   #queue = []; // those not `received`
   #bytes = 0; // in #queue
@@ -324,7 +324,7 @@ export class LosslessSocket extends EventTarget {
   }
 
   async #stream(line) {
-    const response = await this.#fetch("/events?cursor=" + this.#cursor, undefined, line.abort);
+    const response = await this.#fetch(`/events?cursor=${this.#cursor}&request=${++this.#asked}`, undefined, line.abort);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let text = ""; ; ) {
       const { value, done } = await reader.read();

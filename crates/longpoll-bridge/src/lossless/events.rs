@@ -14,7 +14,7 @@ use serde::Serialize;
 use ws_server::{Carrier, Delivery, Next, TransportKind};
 
 use super::wire::{Farewell, Gap, Numbered};
-use super::{PIECE, Visit, cursor};
+use super::{PIECE, Visit, attach, cursor};
 use crate::bridge::Shared;
 use crate::refusal::Refusal;
 use crate::waiters::Waiting;
@@ -35,11 +35,10 @@ pub(super) async fn serve(shared: &Shared, request: Request) -> Result<Response,
         Some(id) if !id.is_empty() => cursor(id.to_str().map_err(|_| Refusal::Cursor)?)?,
         _ => asked.cursor.as_deref().map_or(Ok(0), cursor)?,
     };
+    let number = asked.number()?;
     let session = visit.session(&asked)?;
     let place = shared.streams.enter().ok_or(Refusal::TooManyWaiting)?;
-    let carrier = session
-        .attach(TransportKind::Sse, from)
-        .map_err(Refusal::Resume)?;
+    let carrier = attach(&session, TransportKind::Sse, number, from)?;
     let mut first = String::new();
     event(&mut first, Some("hello"), None, &session.hello(from));
     let stream = Stream {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use ws_server::{Carrier, Delivery, Next, ResumableSession, ResumeError, TransportKind};
 
 use super::wire::{Farewell, Gap, Numbered};
-use super::{PIECE, Visit, cursor, json};
+use super::{PIECE, Visit, attach, cursor, json};
 use crate::bridge::Shared;
 use crate::poll::{DEFAULT_MAX, parse_max};
 use crate::refusal::Refusal;
@@ -35,11 +35,7 @@ pub(super) async fn serve(shared: &Shared, request: Request) -> Result<Response,
         max,
         long,
     } = Box::pin(begin(shared, request)).await?;
-    let mut carrier = match number {
-        Some(number) => session.attach_poll(number, from),
-        None => session.attach(TransportKind::LongPoll, from),
-    }
-    .map_err(Refusal::Resume)?;
+    let mut carrier = attach(&session, TransportKind::LongPoll, number, from)?;
     shared.metrics.polls.inc();
     match wait(shared, &mut carrier, max, long).await? {
         None => Ok(answer(&carrier, &Delivery::none_after(from), None)),
@@ -68,7 +64,7 @@ async fn begin(shared: &Shared, request: Request) -> Result<Asking, Refusal> {
     let visit = Visit::begin(shared, parts).await?;
     let asked = visit.asked()?;
     let from = asked.cursor.as_deref().map_or(Ok(0), cursor)?;
-    let number = asked.request.as_deref().map(request_number).transpose()?;
+    let number = asked.number()?;
     let max = asked.max.as_deref().map_or(Ok(DEFAULT_MAX), parse_max)?;
     let session = visit.session(&asked)?;
     Ok(Asking {
@@ -78,12 +74,6 @@ async fn begin(shared: &Shared, request: Request) -> Result<Asking, Refusal> {
         max,
         long,
     })
-}
-
-/// The number of a poll: whole, from 1 and below 2^53.
-fn request_number(text: &str) -> Result<u64, Refusal> {
-    let number = cursor(text).ok().filter(|number| *number > 0);
-    number.ok_or(Refusal::RequestNumber)
 }
 
 /// Nothing when nothing came within the wait.

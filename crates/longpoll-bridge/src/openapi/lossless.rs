@@ -38,12 +38,7 @@ fn poll() -> Value {
             session_header(false),
             session_query(),
             cursor_query(),
-            {
-                "name": "request", "in": "query",
-                "description": "A number that grows from poll to poll of the session, so that one that came twice is \
-                    known for one.",
-                "schema": { "type": "integer", "minimum": 1 }
-            },
+            request_query(),
             {
                 "name": "max", "in": "query",
                 "description": "Most messages in the answer, brought to between 1 and 256.",
@@ -77,6 +72,7 @@ fn events() -> Value {
             session_header(false),
             session_query(),
             cursor_query(),
+            request_query(),
             {
                 "name": "Last-Event-ID", "in": "header",
                 "description": "The cursor; wins over that of the query.",
@@ -187,6 +183,15 @@ fn cursor_query() -> Value {
         "name": "cursor", "in": "query",
         "description": "Number of the last message the client has handled.",
         "schema": { "type": "integer", "minimum": 0, "default": 0 }
+    })
+}
+
+fn request_query() -> Value {
+    json!({
+        "name": "request", "in": "query",
+        "description": "A number that grows from request to request for messages of the session, so that one that came \
+            twice is known for one.",
+        "schema": { "type": "integer", "minimum": 1 }
     })
 }
 

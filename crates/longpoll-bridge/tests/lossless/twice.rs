@@ -1,6 +1,6 @@
-//! A poll that something on the way sends twice is one poll.
+//! A poll or a stream that something on the way sends twice is one.
 
-use crate::support::{Http, Lab, config, until};
+use crate::support::{Body, Event, Http, Lab, Stream, config, until};
 use std::thread::JoinHandle;
 use ws_server::Session;
 
@@ -92,13 +92,55 @@ fn a_new_one_still_ends_both() {
     assert_eq!(newer.join().unwrap(), answer(1, "a"));
 }
 
+/// A stream that has begun.
+fn stream(http: &Http, query: &str) -> Stream {
+    let target = format!("/ws/session/events?{query}");
+    let (reply, mut stream) = Stream::begin_at(http.another(), &target).unwrap();
+    assert_eq!(reply.status, 200);
+    assert!(matches!(stream.next(), Ok(Event::Hello { .. })));
+    stream
+}
+
+fn message(seq: u64, text: &str) -> Event {
+    Event::Message(seq, Body::from(text))
+}
+
+#[test]
+fn of_a_stream_that_came_twice_both_go_on_until_another_transport_comes() {
+    let lab = Lab::echo(config());
+    let (mut http, session) = opened(&lab);
+    let mut both = [
+        stream(&http, "cursor=0&request=1"),
+        stream(&http, "cursor=0&request=1"),
+    ];
+    for (seq, text) in [(1, "a"), (2, "b")] {
+        session.send_text(text);
+        for one in &mut both {
+            assert_eq!(one.next().unwrap(), message(seq, text));
+        }
+    }
+    let [leaving, mut staying] = both;
+    drop(leaving);
+    until("one has left", || lab.bridge.streams() == 1);
+    session.send_text("c");
+    assert_eq!(staying.next().unwrap(), message(3, "c"));
+    // Streams and polls are numbered together.
+    assert_eq!(poll(&http, "cursor=2&request=2").join().unwrap(), answer(3, "c"));
+    assert_eq!(staying.next().unwrap(), Event::Replaced);
+    http.get("/ws/session/events?cursor=2&request=1")
+        .unwrap()
+        .expect_error(409, BEHIND);
+}
+
 #[test]
 fn a_number_of_no_form_is_refused() {
     let lab = Lab::echo(config());
     let (mut http, _session) = opened(&lab);
     for wrong in ["", "0", "x", "-1", "1.5", "9007199254740992"] {
-        http.get(&format!("/ws/session/poll?request={wrong}"))
-            .unwrap()
-            .expect_error(400, "'request' must be a whole number from 1");
+        for path in ["poll", "events"] {
+            http.get(&format!("/ws/session/{path}?request={wrong}"))
+                .unwrap()
+                .expect_error(400, "'request' must be a whole number from 1");
+        }
     }
 }

@@ -58,10 +58,10 @@ pub(super) struct State {
     /// Number of the transport that carries the session; 0 is none.
     pub(super) carrier: u64,
     pub(super) carriers: u64,
-    /// How many hold on to it: two, where a proxy sent one poll twice.
+    /// How many hold on to it: two, where a proxy sent one request twice.
     pub(super) holds: u32,
-    /// The last poll that had a number: the number, and which transport it was.
-    poll: (u64, u64),
+    /// The last request for messages that had a number: the number, and which transport it was.
+    numbered: (u64, u64),
     /// Since when none does.
     pub(super) detached_at: Instant,
     pub(super) closing: Option<Closing>,
@@ -95,7 +95,7 @@ impl ResumableSession {
             carrier: 0,
             carriers: 0,
             holds: 0,
-            poll: (0, 0),
+            numbered: (0, 0),
             detached_at: Instant::now(),
             closing: None,
             close_version: 0,
@@ -169,14 +169,19 @@ impl ResumableSession {
         self.attach_in(self.0.lock(), kind, cursor, None)
     }
 
-    /// The same for a poll that has a number, from 1, higher than that of the poll before. One that came twice is the
-    /// same transport twice: neither replaces the other, and both get the same messages.
+    /// The same for a request that has a number, from 1, higher than that of the request before: a poll or a stream. One
+    /// that came twice is the same transport twice: neither replaces the other, and both get the same messages.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach), and [`ResumeError::Behind`] for a poll that a later one has overtaken.
-    pub fn attach_poll(&self, number: u64, cursor: u64) -> Result<Carrier, ResumeError> {
-        let (kind, mut state) = (TransportKind::LongPoll, self.0.lock());
-        let (last, carrier) = state.poll;
+    /// As [`attach`](Self::attach), and [`ResumeError::Behind`] for a request that a later one has overtaken.
+    pub fn attach_numbered(
+        &self,
+        kind: TransportKind,
+        number: u64,
+        cursor: u64,
+    ) -> Result<Carrier, ResumeError> {
+        let mut state = self.0.lock();
+        let (last, carrier) = state.numbered;
         let is_again = number == last;
         // Its messages are had, or another transport has come since.
         if number < last || (is_again && carrier != state.carriers) {
@@ -196,7 +201,7 @@ impl ResumableSession {
         mut state: MutexGuard<'_, State>,
         kind: TransportKind,
         cursor: u64,
-        poll: Option<u64>,
+        request: Option<u64>,
     ) -> Result<Carrier, ResumeError> {
         let inner = &self.0;
         if state.is_over {
@@ -210,8 +215,8 @@ impl ResumableSession {
         state.carrier = state.carriers;
         state.holds = 1;
         let number = state.carrier;
-        if let Some(poll) = poll {
-            state.poll = (poll, number);
+        if let Some(request) = request {
+            state.numbered = (request, number);
         }
         inner.session.carried_by(kind);
         drop(state);
