@@ -58,6 +58,15 @@ lint:
 doc:
     cargo doc --workspace --no-deps --open
 
+# What breaks for users since a revision: `just semver HEAD~100`; wants `cargo install cargo-semver-checks --locked`.
+semver revision:
+    cargo semver-checks --baseline-rev {{ revision }} --package core-executor --package http-app --package ws-server \
+        --package longpoll-bridge --package attached-runtime
+
+# Whose types the public API names, compared with the list in the script.
+public-types:
+    .ci/public-types
+
 # Build every example.
 examples:
     cargo build --package examples --examples
