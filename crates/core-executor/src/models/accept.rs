@@ -161,9 +161,19 @@ fn client(port: &Port) -> JoinHandle<String> {
     })
 }
 
-#[test]
-fn a_request_is_answered_or_cut_and_never_both() {
-    in_many_orders(|| {
+/// A server, its port, and what is known of them.
+struct Stage {
+    port: Port,
+    server: RunningServer,
+    words: Words,
+    accepting: JoinHandle<()>,
+    /// A deadline that has come, from before the clock of the timers began.
+    passed: Instant,
+}
+
+/// Plays it in many orders. Nobody drives the timers: they can be made, and only those that are over ring.
+fn staged_in_many_orders(play: impl Fn(Stage) + Send + Sync + 'static) {
+    in_many_orders(move || {
         let passed = Instant::now().checked_sub(Duration::from_secs(3600));
         let time = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -173,11 +183,24 @@ fn a_request_is_answered_or_cut_and_never_both() {
         let executor = RuntimeExecutor::on_current().unwrap();
         let port = Port::default();
         let (server, words, accepting) = serve(port.clone(), &executor);
-        let clients = [client(&port), client(&port)];
-        server.begin_drain();
-        let drained = block_on(server.drained(passed.expect("the clock has begun before")));
-        let came = words.lock().unwrap().len();
-        accepting.join().unwrap();
+        play(Stage {
+            port,
+            server,
+            words,
+            accepting,
+            passed: passed.expect("the clock has begun before"),
+        });
+    });
+}
+
+#[test]
+fn a_request_is_answered_or_cut_and_never_both() {
+    staged_in_many_orders(|stage| {
+        let clients = [client(&stage.port), client(&stage.port)];
+        stage.server.begin_drain();
+        let drained = block_on(stage.server.drained(stage.passed));
+        let came = stage.words.lock().unwrap().len();
+        stage.accepting.join().unwrap();
         let answers = clients.map(|client| client.join().unwrap());
         let served = answers.iter().filter(|answer| answer.ends_with("hello")).count();
         assert!(
@@ -188,7 +211,7 @@ fn a_request_is_answered_or_cut_and_never_both() {
             drained.answered <= served as u64,
             "{drained:?}, {served} were served"
         );
-        for words in words.lock().unwrap().values() {
+        for words in stage.words.lock().unwrap().values() {
             assert_eq!(words[..], ["accepted", "closed"]);
         }
     });
@@ -196,33 +219,24 @@ fn a_request_is_answered_or_cut_and_never_both() {
 
 #[test]
 fn whoever_comes_while_the_server_stops_is_served_or_closed() {
-    in_many_orders(|| {
-        // Nobody drives it: timers can be made and do not ring.
-        let time = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        let _timers = time.enter();
-        let executor = RuntimeExecutor::on_current().unwrap();
-        let port = Port::default();
-        let (server, words, accepting) = serve(port.clone(), &executor);
-        let clients = [client(&port), client(&port)];
+    staged_in_many_orders(|stage| {
+        let clients = [client(&stage.port), client(&stage.port)];
         let deadline = Instant::now() + Duration::from_secs(3600);
-        let drained = block_on(server.drained(deadline));
-        let said = words.lock().unwrap().clone();
+        let drained = block_on(stage.server.drained(deadline));
+        let said = stage.words.lock().unwrap().clone();
         assert_eq!(drained.cut, 0);
-        assert_eq!(server.connections(), 0);
+        assert_eq!(stage.server.connections(), 0);
         for words in said.values() {
             assert_eq!(words[..], ["accepted", "closed"]);
         }
-        accepting.join().unwrap();
+        stage.accepting.join().unwrap();
         let answers = clients.map(|client| client.join().unwrap());
         let served = answers.iter().filter(|answer| answer.ends_with("hello")).count();
         let silent = answers.iter().filter(|answer| answer.is_empty()).count();
         assert_eq!(served + silent, 2, "half an answer: {answers:?}");
-        assert_eq!(server.shared.totals.answered(), served as u64);
+        assert_eq!(stage.server.shared.totals.answered(), served as u64);
         assert_eq!(
-            words.lock().unwrap().len(),
+            stage.words.lock().unwrap().len(),
             said.len(),
             "nobody comes after the drain"
         );
