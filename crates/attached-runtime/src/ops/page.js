@@ -159,7 +159,7 @@ function showTables({ http, sessions, messages, rooms, backlogs, ping, fan_out: 
     ["Messages undelivered at an end", whole.format(messages.undelivered)],
     ["Bytes in / out", `${bytes(messages.bytes_received)} / ${bytes(messages.bytes_written)}`],
     ["Round trip of a ping, median / p99", `${millis(ping.p50_ms)} / ${millis(ping.p99_ms)}`],
-    ["Fan-out to the first / median / last, medians", ["first", "median", "last"].map((one) => millis(fanOut[one].p50_ms)).join(" / ")],
+    ["Fan-out: first / median / last", ["first", "median", "last"].map((one) => millis(fanOut[one].p50_ms)).join(" / ")],
     ["Panics caught", whole.format(http.panics + sessions.panics)],
   ]);
 }
