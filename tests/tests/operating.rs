@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use workspace_tests::example::Launch;
+use workspace_tests::http;
 use workspace_tests::observe::skipped;
+use workspace_tests::ws::Client;
 
 /// What a metric's name begins with. `METRICS_PREFIX` is empty by default.
 const FAMILIES: [&str; 4] = ["http_", "ws_", "executor_", "runtime_"];
@@ -63,6 +65,74 @@ fn every_metric_is_documented_and_no_other() {
     let gone: Vec<_> = documented.difference(&told).collect();
     assert!(missing.is_empty(), "not in docs/operating.md: {missing:?}");
     assert!(gone.is_empty(), "in docs/operating.md and not there: {gone:?}");
+}
+
+/// Metric, label and value of every series of a page, but for the bounds of histograms and the routes, which the
+/// application names.
+fn labels_of(page: &str) -> BTreeSet<(String, String, String)> {
+    let series = page.lines().filter(|line| !line.starts_with('#'));
+    let labelled = series.filter_map(|line| {
+        line.split_once('{')?
+            .1
+            .split_once('}')
+            .map(|(all, _)| (line, all))
+    });
+    let mut found = BTreeSet::new();
+    for (line, all) in labelled {
+        let name = metrics_in(line)
+            .pop_first()
+            .expect("each line begins with a name");
+        for (label, value) in all.split("\",").filter_map(|pair| pair.split_once("=\"")) {
+            if label != "le" && label != "route" {
+                found.insert((
+                    name.clone(),
+                    label.to_owned(),
+                    value.trim_end_matches('"').to_owned(),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// The same of the tables of metrics, where the values stand last: `label`: one, another.
+fn documented_labels() -> BTreeSet<(String, String, String)> {
+    let page = read("docs/operating.md");
+    let (_, tables) = page.split_once("## Every metric").expect("the section");
+    let mut found = BTreeSet::new();
+    for row in tables.lines().filter(|line| line.starts_with("| `")) {
+        let name = row[3..].split('`').next().expect("the name");
+        if let Some((before, values)) = row.trim_end_matches(" |").split_once("`: ") {
+            let label = before.rsplit('`').next().expect("the label");
+            for value in values.split(", ").filter(|_| label != "route") {
+                found.insert((name.to_owned(), label.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_label_has_the_documented_values_from_the_start_and_no_client_adds_one() {
+    const HOSTILE: &str = "hostile-7f3a";
+    let full = Launch::new("full").start();
+    let (told, documented) = (labels_of(&full.metrics_page()), documented_labels());
+    let of = |name: &str| told.iter().filter(|series| series.0 == name).count();
+    assert_eq!((of("ws_closes_total"), of("ws_fan_out_seconds")), (6, 3));
+    let differ: Vec<_> = told.symmetric_difference(&documented).collect();
+    assert!(differ.is_empty(), "only told, or only documented: {differ:?}");
+
+    http::get(full.http(), &format!("/{HOSTILE}?{HOSTILE}={HOSTILE}"));
+    let named = format!(r#"{{"type":"{HOSTILE}","room":"{HOSTILE}","session_id":"{HOSTILE}"}}"#);
+    http::post(full.http(), "/ws/send", &named);
+    let mut client = Client::connect(full.ws(), &format!("/{HOSTILE}"));
+    client.send(&named);
+    client.send(HOSTILE);
+    while client.text() != format!("echo: {HOSTILE}") {}
+    let page = full.metrics_page();
+    assert!(!page.contains(HOSTILE), "{page}");
+    let new: Vec<_> = labels_of(&page).difference(&told).cloned().collect();
+    assert!(new.is_empty(), "{new:?}");
 }
 
 #[test]
