@@ -245,7 +245,8 @@ impl State {
     fn enqueue(&mut self, message: Offer<'_>, policy: OutboxPolicy, limits: &OutboxConfig) -> Sent {
         match self.make_room(message.len(), policy, limits) {
             Ok(lost) => {
-                self.push(message, policy);
+                self.mark(&message);
+                self.push(message.into_encoded(), policy);
                 Sent::new(SendOutcome::Queued, lost)
             }
             Err(refused) => refused,
@@ -286,7 +287,8 @@ impl State {
                 self.line.is_blocked = true;
             }
             Err(error) => {
-                self.push(message, policy);
+                self.mark(&message);
+                self.push(message.into_encoded(), policy);
                 self.line.stopped(error);
             }
         }

@@ -288,9 +288,7 @@ impl State {
         self.flight += taken;
     }
 
-    pub(super) fn push(&mut self, message: Offer<'_>, policy: OutboxPolicy) {
-        self.mark(&message);
-        let message = message.into_encoded();
+    pub(super) fn push(&mut self, message: Encoded, policy: OutboxPolicy) {
         let key = match policy {
             OutboxPolicy::KeepLatest(key) => Some(key),
             _ => None,

@@ -35,18 +35,30 @@ impl Connection {
         match written.end {
             WriteEnd::Failed(error) => self.failed(error),
             WriteEnd::Blocked => {
-                let session = self.attachment.session();
-                self.stall.get_or_insert_with(|| Stall::of(session));
+                self.stalls();
                 self.is_clock_stale |= self.patience.get_or_insert_default().stalled(now, got_on);
             }
             WriteEnd::Flushed => {
-                self.stall = None;
+                if self.stall.is_some() {
+                    self.flows();
+                }
                 if let Some(patience) = &mut self.patience {
                     patience.flushed();
                 }
                 self.written_all(context);
             }
         }
+    }
+
+    #[cold]
+    fn stalls(&mut self) {
+        let session = self.attachment.session();
+        self.stall.get_or_insert_with(|| Stall::of(session));
+    }
+
+    #[cold]
+    fn flows(&mut self) {
+        self.stall = None;
     }
 
     /// Everything is out; if the Close is among it, the connection ends or waits for the peer.
