@@ -19,7 +19,7 @@ fn reloaded(transport: &str, before: &str) {
     scene.talk(100);
     scene
         .page
-        .until("socket.bufferedAmount === 0 && seen.texts.length === seen.said");
+        .until("hasSaidAll() && socket.bufferedAmount === 0 && seen.texts.length === seen.said");
     let said = scene
         .seen("said")
         .as_u64()
