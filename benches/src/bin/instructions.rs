@@ -16,6 +16,9 @@ type AnyError = Box<dyn Error>;
 
 /// More than this share above the known count fails.
 const TOLERANCE: f64 = 0.03;
+/// So often a path is counted that seems to cost more: over real sockets how much is read at once differs from run to run,
+/// and what the code costs more is there every time.
+const TIMES: usize = 3;
 /// Each path, and the rounds of its short and its long run: the difference is free of the start and the end.
 const PATHS: &[(&str, u64, u64)] = &[
     ("echo", 1000, 5000),
@@ -55,9 +58,10 @@ fn run() -> Result<bool, AnyError> {
     writeln!(out, "{:<12}{:>10}{:>10}{:>9}", "path", "known", "now", "change")?;
     let (mut counts, mut is_good) = (HEAD.to_owned(), true);
     for (path, short, long) in PATHS {
-        let now = per_message(path, *short, *long)?;
+        let before = known_count(&known, path);
+        let now = least(path, *short, *long, before.filter(|_| !updates))?;
         writeln!(counts, "{path} {now:.1}")?;
-        let Some(before) = known_count(&known, path) else {
+        let Some(before) = before else {
             writeln!(out, "{path:<12}{:>10}{now:>10.1}", "-")?;
             is_good = false;
             continue;
@@ -90,6 +94,19 @@ fn known_count(known: &str, path: &str) -> Option<f64> {
         .lines()
         .find_map(|line| line.strip_prefix(path)?.strip_prefix(' '));
     line?.parse().ok()
+}
+
+/// What a message costs, counted again while that is too many.
+fn least(path: &str, short: u64, long: u64, known: Option<f64>) -> Result<f64, AnyError> {
+    let mut least = per_message(path, short, long)?;
+    let Some(known) = known else { return Ok(least) };
+    for _ in 1..TIMES {
+        if least / known - 1.0 <= TOLERANCE {
+            break;
+        }
+        least = least.min(per_message(path, short, long)?);
+    }
+    Ok(least)
 }
 
 fn per_message(path: &str, short: u64, long: u64) -> Result<f64, AnyError> {
