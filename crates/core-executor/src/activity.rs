@@ -170,11 +170,20 @@ impl<F: Future> Future for Observed<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let about = *this.about;
-        let _ = HERE.try_with(|here| here.get().map(|activity| activity.begin(about)));
-        let polled = this.task.poll(cx);
-        let _ = HERE.try_with(|here| here.get().map(|activity| activity.step()));
-        polled
+        let (about, mut task) = (*this.about, this.task);
+        let told = HERE.try_with(|here| {
+            let activity = here.get();
+            if let Some(activity) = activity {
+                activity.begin(about);
+            }
+            let polled = task.as_mut().poll(cx);
+            if let Some(activity) = activity {
+                activity.step();
+            }
+            polled
+        });
+        // A thread that ends tells nobody anything.
+        told.unwrap_or_else(|_| task.poll(cx))
     }
 }
 
