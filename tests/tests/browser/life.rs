@@ -1,6 +1,7 @@
 //! What happens to pages: they are reloaded, they sleep, their network goes silent, their server goes away.
 
 use serde_json::json;
+use workspace_tests::observe::until;
 
 use crate::proxy::WebSocketRule;
 use crate::scene::Scene;
@@ -64,6 +65,9 @@ fn a_page_that_is_left_for_good_ends_its_session() {
     }
     scene.begin("{}");
     scene.on("websocket");
+    until("those that were left are over", || {
+        scene.server.record().closes.len() == 3
+    });
     scene.close(3000);
     assert_eq!(scene.server.record().closes, [1000, 1000, 1000, 3000]);
 }
@@ -204,7 +208,10 @@ fn a_session_that_another_page_takes() {
         let left = "dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))";
         scene.page.run(left);
         scene.begin(&options);
-        scene.page.until("seen.closes.length === 1");
+        // The former may hear of it before the newer one does.
+        scene
+            .page
+            .until("seen.closes.length === 1 && seen.opens.length === 2");
         assert_eq!(scene.seen("closes"), json!([4409]), "{transport}");
         assert_eq!(scene.seen("opens")[1]["resumed"], true, "{transport}");
         scene.talk(50);
