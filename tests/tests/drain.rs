@@ -179,17 +179,24 @@ fn a_session_whose_handler_never_ends_is_closed_and_counted() {
 
 #[test]
 fn a_peer_that_never_answers_the_close_is_normal() {
-    let mut lab = Launch::new("lab").set("WEBSOCKET_CLOSE_TIMEOUT", 1).start();
+    let limit = Duration::from_secs(1);
+    let times: Vec<_> = (0..3).map(|_| end_beside_a_silent_peer(limit)).collect();
+    assert!(times.iter().all(|took| *took >= limit * 9 / 10), "{times:?}");
+    // The best of three: a machine with other work may be late now and then.
+    assert!(times.iter().any(|took| *took < limit * 5 / 2), "{times:?}");
+}
+
+fn end_beside_a_silent_peer(limit: Duration) -> Duration {
+    let mut lab = Launch::new("lab")
+        .set("WEBSOCKET_CLOSE_TIMEOUT", limit.as_secs())
+        .start();
     let silent = Client::connect(lab.ws(), "/");
     until("the session is open", || event(&lab, "opens") == 1);
     let began = Instant::now();
     assert_eq!(lab.terminate(), Some(0));
     let took = began.elapsed();
-    assert!(
-        took >= Duration::from_millis(900) && took < Duration::from_secs(4),
-        "took {took:?}"
-    );
     drop(silent);
+    took
 }
 
 #[test]

@@ -137,6 +137,16 @@ fn run_blocks_until_a_handle_asks() {
 
 #[test]
 fn dropping_asks_detaches_and_the_end_still_comes() {
+    let times: Vec<_> = (0..3).map(|_| dropped()).collect();
+    // The best of three: a machine with other work may be late now and then.
+    assert!(
+        times.iter().any(|took| *took < Duration::from_millis(100)),
+        "{times:?}"
+    );
+}
+
+/// How long a drop takes whose session is still to be closed.
+fn dropped() -> Duration {
     let closes = Arc::new(AtomicUsize::new(0));
     let counted = closes.clone();
     let server = ws().on_close(move |_, _| {
@@ -148,12 +158,12 @@ fn dropping_asks_detaches_and_the_end_still_comes() {
     let mut client = Client::connect(ws_addr(&runtime), "/");
     let began = Instant::now();
     drop(runtime);
-    // Its client has not read its Close yet.
-    assert!(began.elapsed() < Duration::from_secs(2), "it waits for nobody");
+    let took = began.elapsed();
     assert_eq!(client.closed().0, 1001);
     block_on(handle.ended());
     assert_eq!(closes.load(Ordering::SeqCst), 1);
     assert_eq!(handle.cause(), Some(StopCause::Dropped));
+    took
 }
 
 #[test]

@@ -185,13 +185,13 @@ async fn gauges_follow_a_task_through_its_life() {
 async fn no_more_tasks_than_allowed_however_many_ask_at_once() {
     let executor = executor(small());
     let spawner = executor.spawner();
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::channel(8 * 50);
     let threads: Vec<_> = (0..8)
         .map(|_| {
             let (spawner, sender) = (spawner.clone(), sender.clone());
             std::thread::spawn(move || {
                 for _ in 0..50 {
-                    let _ = sender.send(spawner.spawn(pending::<()>()));
+                    let _ = sender.try_send(spawner.spawn(pending::<()>()));
                 }
             })
         })
@@ -242,13 +242,13 @@ async fn a_thousand_spawns_from_many_threads() {
 #[tokio::test]
 async fn a_service_stays_on_the_worker_that_starts_it() {
     let executor = executor(small());
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::channel(16);
     for _ in 0..16 {
         let (spawner, sender) = (executor.spawner(), sender.clone());
         let outer = async move {
             let here = std::thread::current().id();
             let inner = async move {
-                sender.send((here, std::thread::current().id())).unwrap();
+                sender.try_send((here, std::thread::current().id())).unwrap();
             };
             spawner.spawn_service(inner).unwrap();
         };
@@ -268,11 +268,11 @@ async fn a_service_stays_on_the_worker_that_starts_it() {
 #[tokio::test]
 async fn services_are_dealt_out_from_elsewhere_and_not_waited_for() {
     let executor = executor(small());
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::channel(8);
     for _ in 0..8 {
         let sender = sender.clone();
         let service = async move {
-            sender.send(std::thread::current().id()).unwrap();
+            sender.try_send(std::thread::current().id()).unwrap();
             pending::<()>().await;
         };
         executor.spawner().spawn_service(service).unwrap();
