@@ -26,7 +26,6 @@ impl Gate {
 
     /// Hyper has a new connection, which gets this head first.
     pub(crate) fn wake(&mut self, head: Option<&[u8]>) {
-        self.is_new = true;
         if let Some(head) = head {
             self.replay(head);
         }

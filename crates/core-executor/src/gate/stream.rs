@@ -104,8 +104,6 @@ pub(crate) struct Gate {
     pub(super) wait: Option<(Wait, Instant)>,
     /// Since when the peer takes nothing of what is written.
     pub(super) stalled: Option<Instant>,
-    /// Hyper's connection has read nothing yet.
-    pub(super) is_new: bool,
     /// Hyper waits for bytes, and the next answer decides whether it gets some.
     pub(super) wakes_reader: bool,
     /// Set when no further request is taken.
@@ -127,7 +125,6 @@ impl Gate {
             clock: Clock::default(),
             wait: Some((Wait::FirstByte, Instant::now())),
             stalled: None,
-            is_new: true,
             wakes_reader: false,
             ending: None,
         }
