@@ -4,8 +4,9 @@ use super::Gate;
 use super::stream::Held;
 use crate::{CloseReason, RefusedFor};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 /// Bytes of an answer that are rather copied than written in pieces.
@@ -30,13 +31,10 @@ impl Gate {
         let outcome = match bufs {
             [buf] => self.stream().poll_write(cx, buf),
             bufs if count <= SMALL => {
-                // Nothing is kept there, so its memory is free.
-                let mut together = std::mem::take(self.outbox.bytes());
-                bufs.iter().for_each(|buf| together.extend_from_slice(buf));
-                let outcome = self.stream().poll_write(cx, &together);
-                together.clear();
-                *self.outbox.bytes() = together;
-                outcome
+                let mut space = [const { MaybeUninit::uninit() }; SMALL];
+                let mut together = ReadBuf::uninit(&mut space);
+                bufs.iter().for_each(|buf| together.put_slice(buf));
+                self.stream().poll_write(cx, together.filled())
             }
             bufs => self.stream().poll_write_vectored(cx, bufs),
         };
