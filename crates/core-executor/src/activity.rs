@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll};
 
 /// Words of detail that are kept: 256 bytes.
@@ -101,7 +101,10 @@ impl Activity {
             .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
             .collect();
         detail.truncate(self.length.load(Ordering::Relaxed));
-        (self.label.load(Ordering::Relaxed), detail)
+        let label = self.label.load(Ordering::Relaxed);
+        // Whoever asks for the turn again asks after this.
+        fence(Ordering::Acquire);
+        (label, detail)
     }
 
     fn step(&self) {
@@ -110,6 +113,8 @@ impl Activity {
     }
 
     fn begin(&self, about: About) {
+        // The turn before is over for whoever sees what follows.
+        fence(Ordering::Release);
         self.label.store(about.label as usize, Ordering::Relaxed);
         self.length.store(about.length as usize, Ordering::Relaxed);
         self.detail[0].store(about.number, Ordering::Relaxed);

@@ -16,6 +16,45 @@ use crate::session::Session;
 /// A transport's hold on a session: it takes what is to be sent, hands in what was received, and says how it ended.
 ///
 /// Dropping it ends the session with 1006, so that `on_close` is called whatever happens to the transport.
+///
+/// A transport of one's own, from the session's first message to its end:
+///
+/// ```
+/// use core_executor::RuntimeExecutor;
+/// use http::HeaderMap;
+/// use ws_server::{Encoded, Incoming, Peer, Ready, TransportKind, WsConfig, WsServer};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let executor = RuntimeExecutor::on_current()?;
+/// let server = WsServer::new(WsConfig::default()).on_message(|session, text| async move {
+///     session.send_text(format!("you said {text}"));
+///     session.close(1000, "that is all");
+/// });
+/// let running = server.start_without_listener(&executor.spawner())?;
+///
+/// let peer = Peer::new(None, "/mine", &HeaderMap::new());
+/// let Ok(mut transport) = running.hub().open_session(peer, TransportKind::LongPoll).await else {
+///     return Err("answer with what the refusal says".into());
+/// };
+/// transport.receive(Incoming::Text("hello".into())).await?;
+/// let mut written = Vec::new();
+/// loop {
+///     match transport.ready().await {
+///         Ready::Messages => {
+///             let batch = transport.take_batch(64, 64 * 1024);
+///             written.extend(batch.iter().filter_map(Encoded::as_text).map(str::to_owned));
+///             transport.written(&batch);
+///         }
+///         Ready::Close(info) => break transport.finish(info).await,
+///         _ => break,
+///     }
+/// }
+/// assert_eq!(written, ["you said hello"]);
+/// assert_eq!(running.hub().sessions(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it ends the session with 1006"]
 pub struct Attachment {

@@ -10,7 +10,7 @@ use crate::registry::Outcome;
 use crate::session::TransportKind;
 
 /// A transport's hold on a session that outlives it: it takes what comes after its cursor. Dropping it detaches the
-/// transport, and the resume time begins.
+/// transport, and the resume time begins. [`ResumableSession`] has an example.
 #[must_use = "dropping it detaches the transport"]
 pub struct Carrier {
     inner: Arc<Inner>,
