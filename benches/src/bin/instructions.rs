@@ -28,8 +28,7 @@ const PATHS: &[(&str, u64, u64)] = &[
     ("echo-tcp", 20, 100),
     ("echo-16-tcp", 10, 50),
     ("room-tcp", 20, 100),
-    // Once around a connection's buffer, which has room for 210 of these requests.
-    ("page", 20, 230),
+    ("page", 20, 120),
 ];
 const HEAD: &str = "\
 # User instructions per message, under callgrind, release build with the pinned compiler on x86-64.

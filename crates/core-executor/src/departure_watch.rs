@@ -1,7 +1,7 @@
 //! Notices that a client left while nobody reads its connection: bytes wait behind the request that is handled.
 //!
-//! Hyper reads beside a handler only as long as it holds no byte it cannot use yet. From then on the socket is watched
-//! through a second descriptor: its readiness is its own, so the first one's is left as hyper needs it.
+//! The gate reads beside a handler only as long as it holds no whole request. From then on the socket is watched through
+//! a second descriptor: its readiness is its own, so the first one's is left as the gate needs it.
 
 use crate::outcome::Outcome;
 use crate::traffic::Traffic;

@@ -215,6 +215,8 @@ fn http1_of(rules: &Rules) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // The gate keeps the limits; hyper's own are only kept from being narrower.
     builder
+        // A client that leaves within a request is heard of by the gate.
+        .half_close(true)
         .header_read_timeout(None)
         .max_buf_size(rules.buffer_size());
     if let Some(headers) = rules.many_headers() {

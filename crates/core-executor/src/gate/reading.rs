@@ -5,6 +5,7 @@ use super::stream::{Held, Wait};
 use super::{Gate, Refusal, Step, preface};
 use crate::{CloseReason, RefusedFor, turn_clock};
 use std::io;
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -16,10 +17,8 @@ const MOST_UNDECIDED: usize = 16 * 1024;
 const IDLE: Duration = Duration::from_secs(1);
 /// Bytes that are read at once when they go into the inbox.
 const PIECE: usize = 4 * 1024;
-/// Bytes that hyper wants to have free in its buffer when it reads: what it begins with, and goes back to.
-const HYPERS_READ: usize = 8 * 1024;
-/// Of a request this long another buffer is no matter.
-const LONG_HEAD: usize = 4 * 1024;
+/// The same beside a handler, where hardly ever anything comes.
+const SMALL_PIECE: usize = 1024;
 
 impl Gate {
     /// Gives hyper bytes of requests that may be served.
@@ -70,24 +69,53 @@ impl Gate {
             self.inbox.push(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        let (before, room) = (buf.filled().len(), buf.remaining());
+        let before = buf.filled().len();
         ready!(self.stream().poll_read(cx, buf))?;
         let bytes = &buf.filled()[before..];
         let count = bytes.len();
         self.traffic.read(count);
-        let begins_head = !self.framing.is_in_body();
         let admitted = self.admit(bytes);
-        let given = match begins_head {
-            true => at_first(admitted, room),
-            false => admitted,
-        };
-        let kept = if self.ending.is_none() { count } else { admitted };
-        if given < kept {
-            self.inbox.push(&bytes[given..kept]);
-            self.inbox.pass(admitted - given);
+        if admitted < count && self.ending.is_none() {
+            self.inbox.push(&bytes[admitted..]);
         }
-        buf.set_filled(before + given);
+        buf.set_filled(before + admitted);
         Poll::Ready(Ok(count))
+    }
+
+    /// Reads while a request is handled, so that its client's departure is heard of. Hyper would do it with its own buffer,
+    /// which that request keeps, and make another one for each request.
+    ///
+    /// # Errors
+    /// The client has left.
+    pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.ending.is_none() && !self.has_more_requests() && self.wants_bytes() {
+            let mut space = [const { MaybeUninit::uninit() }; SMALL_PIECE];
+            let mut piece = ReadBuf::uninit(&mut space);
+            match self.stream().poll_read(cx, &mut piece) {
+                Poll::Ready(Ok(())) if piece.filled().is_empty() => {
+                    return match self.poll_peer_ended() {
+                        Poll::Ready(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+                        Poll::Pending => Ok(()),
+                    };
+                }
+                Poll::Ready(Ok(())) => {
+                    self.traffic.read(piece.filled().len());
+                    self.inbox.push(piece.filled());
+                    self.admit_held();
+                }
+                Poll::Ready(Err(error)) => {
+                    self.traffic.failed(&error);
+                    return Err(error);
+                }
+                Poll::Pending => {
+                    // At the end of its time, which is that of the next request, hyper is told when it asks.
+                    let _ = self.poll_peer(cx);
+                    return Ok(());
+                }
+            }
+        }
+        self.traffic.note_reading(false);
+        Ok(())
     }
 
     fn admit_held(&mut self) {
@@ -284,20 +312,6 @@ impl Gate {
     }
 }
 
-/// How many of the admitted bytes of a head hyper gets at first, of which its buffer takes `room`.
-///
-/// Hyper looks for the peer's end while it has a request, and wants [`HYPERS_READ`] free for that. When they are not, and
-/// the request keeps the buffer, it makes another one, and then one for each request of the connection. So a head that
-/// would leave less is cut where less is left already: behind the cut hyper asks for room before there is a request, and
-/// gets the buffer from its beginning, or a larger one.
-fn at_first(admitted: usize, room: usize) -> usize {
-    let cut = room.saturating_sub(HYPERS_READ) + 1;
-    match cut < admitted && admitted < LONG_HEAD {
-        true => cut,
-        false => admitted,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Rules;
@@ -325,24 +339,6 @@ mod tests {
         };
         let margin = Duration::from_millis(10);
         (looked(IDLE - margin).await, looked(2 * margin).await)
-    }
-
-    #[test]
-    fn a_head_is_cut_only_where_it_would_leave_hyper_less_than_it_wants() {
-        for (admitted, room, given) in [
-            (39, HYPERS_READ, 1),
-            (39, HYPERS_READ + 10, 11),
-            (39, HYPERS_READ + 37, 38),
-            (39, HYPERS_READ + 38, 39),
-            (39, 2 * HYPERS_READ, 39),
-            (1, HYPERS_READ, 1),
-            (0, HYPERS_READ, 0),
-            (39, 100, 1),
-            (LONG_HEAD - 1, HYPERS_READ, 1),
-            (LONG_HEAD, HYPERS_READ, LONG_HEAD),
-        ] {
-            assert_eq!(at_first(admitted, room), given, "{admitted} of {room}");
-        }
     }
 
     #[tokio::test(start_paused = true)]

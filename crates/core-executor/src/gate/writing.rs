@@ -69,6 +69,9 @@ impl Gate {
                 self.begin_idling(cx);
             }
         }
+        if self.traffic.is_handling() && !self.framing.is_in_body() {
+            self.watch(cx)?;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -84,7 +87,7 @@ impl Gate {
     }
 
     /// Hyper has another whole request that it has not begun.
-    fn has_more_requests(&self) -> bool {
+    pub(super) fn has_more_requests(&self) -> bool {
         self.admitted > self.traffic.requests()
     }
 
