@@ -113,8 +113,6 @@ impl Activity {
     }
 
     fn begin(&self, about: About) {
-        // The turn before is over for whoever sees what follows.
-        fence(Ordering::Release);
         self.label.store(about.label as usize, Ordering::Relaxed);
         self.length.store(about.length as usize, Ordering::Relaxed);
         self.detail[0].store(about.number, Ordering::Relaxed);
