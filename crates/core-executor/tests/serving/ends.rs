@@ -84,6 +84,28 @@ async fn the_client_closes_during_the_handler() {
 }
 
 #[tokio::test]
+async fn the_client_closes_behind_what_it_sent_beside_the_handler() {
+    let site = Site::open();
+    for pieces in [
+        &["\r\n"][..],
+        &["GET /hello HT"],
+        &["GET /hello HT", "TP/1.1\r\nHost: t\r\n\r\n"],
+        &["GET /hello HTTP/1.1\r\nHost: t\r\n\r\n", "GET /hel"],
+        &[
+            "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n",
+            "ab",
+        ],
+    ] {
+        let mut client = site.busy_client("/never").await;
+        for piece in pieces {
+            client.send(piece).await;
+        }
+        let closed = after_leaving(&site, client).await;
+        assert_eq!(summary(&closed), (CloseReason::PeerLeft, 1), "{pieces:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_client_closes_within_a_head_a_body_and_an_answer() {
     let site = Site::open();
     let mut client = site.client().await;

@@ -202,6 +202,24 @@ async fn a_panic_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
+async fn requests_that_come_bit_by_bit_beside_a_handler_are_answered_in_order() {
+    let site = Site::open();
+    let mut client = site.busy_client("/slow").await;
+    let next = "\r\nGET /hello HTTP/1.1\r\nHost: t\r\n\r\nPOST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nabcd";
+    for byte in next.bytes() {
+        client.send([byte]).await;
+    }
+    assert_eq!(site.server.requests_in_flight(), 1);
+    site.stage.permits.add_permits(1);
+    let answers = [
+        client.answer().await.body,
+        client.answer().await.body,
+        client.answer().await.body,
+    ];
+    assert_eq!(answers, ["slow", "hello", "abcd"]);
+}
+
+#[tokio::test]
 async fn a_peer_that_leaves_cancels_its_handler() {
     let site = Site::open();
     let client = site.busy_client("/never").await;
