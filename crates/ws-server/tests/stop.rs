@@ -3,7 +3,6 @@
 mod support;
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -183,15 +182,6 @@ impl Drop for Says {
     }
 }
 
-/// A client that asks for WebSocket and for whom `on_open` has begun.
-fn opens(addr: SocketAddr, said: &Receiver<&'static str>) -> TcpStream {
-    let mut client = tcp(addr);
-    let asked = client.write_all(&handshake("/", &[]));
-    asked.expect("the server reads");
-    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open"));
-    client
-}
-
 /// A server whose `on_open` waits to be released, and what its callbacks say.
 fn opening_slowly(released: &watch::Receiver<bool>) -> (WsServer, Receiver<&'static str>) {
     let (says, said) = channel();
@@ -222,7 +212,9 @@ fn a_session_that_is_cut_while_it_opens_hears_of_its_end_when_on_open_was_droppe
     let (server, said) = opening_slowly(&released);
     let server = TestServer::start(server);
     let hub = server.hub.clone();
-    let _client = opens(server.addr, &said);
+    let mut client = tcp(server.addr);
+    client.write_all(&handshake("/", &[])).unwrap();
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open"));
     let report = server.stop_within(Duration::from_millis(300));
     assert_eq!((report.sessions, report.cut_off), (1, 1));
     assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open is over"));
@@ -325,7 +317,9 @@ fn an_on_open_that_blocks_its_worker_does_not_hold_the_stop_and_keeps_on_close_b
         hub,
         addr,
     } = TestServer::start(server);
-    let _client = opens(addr, &said);
+    let mut client = tcp(addr);
+    client.write_all(&handshake("/", &[])).unwrap();
+    assert_eq!(said.recv_timeout(PATIENCE), Ok("on_open"));
     let report = block_on(running.stop(StopPlan::within(Duration::from_millis(300))));
     assert_eq!((report.sessions, report.cut_off), (1, 1));
     assert_eq!(metric(&hub, "ws_connections_active"), 0.0);

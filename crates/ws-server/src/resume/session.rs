@@ -26,47 +26,7 @@ use crate::session::{Session, TransportKind};
 /// A session that goes on when its transport breaks or is replaced. Cloning counts a reference.
 ///
 /// The hub owns the [`Session`]; this is the bond that a plain transport would be. Transports come and go as
-/// [`Carrier`]s, one at a time.
-///
-/// What one transport did not get to its client, the next one has:
-///
-/// ```
-/// use core_executor::RuntimeExecutor;
-/// use http::HeaderMap;
-/// use ws_server::{Admission, Next, Peer, ResumeConfig, TransportKind, WsConfig, WsServer};
-///
-/// # #[tokio::main]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let executor = RuntimeExecutor::on_current()?;
-/// let server = WsServer::new(WsConfig::default()).resumable(ResumeConfig::default());
-/// let running = server.start_without_listener(&executor.spawner())?;
-/// let sessions = running.hub().resumption().ok_or("the server is resumable")?;
-///
-/// let headers = HeaderMap::new();
-/// let (peer, shown) = (Peer::new(None, "/mine", &headers), sessions.binding(&headers));
-/// let opened = sessions.open(peer, TransportKind::LongPoll, Admission::default(), shown);
-/// let Ok(session) = opened.await else {
-///     return Err("answer with what the refusal says".into());
-/// };
-/// session.session().send_text("one");
-/// session.session().send_text("two");
-///
-/// let mut first = session.attach(TransportKind::LongPoll, 0)?;
-/// let Next::Messages(sent) = first.next(1, 64 * 1024).await else {
-///     return Err("there are messages".into());
-/// };
-/// assert_eq!((sent.from, sent.messages.len()), (0, 1));
-/// drop(first); // it broke, and the client had got nothing
-///
-/// let mut second = session.attach(TransportKind::Sse, 0)?;
-/// let Next::Messages(sent) = second.next(16, 64 * 1024).await else {
-///     return Err("there are messages".into());
-/// };
-/// assert_eq!((sent.from, sent.messages.len(), sent.lost), (0, 2, 0));
-/// session.acknowledge(2)?;
-/// # Ok(())
-/// # }
-/// ```
+/// [`Carrier`]s, one at a time; there is an example.
 #[derive(Clone)]
 pub struct ResumableSession(pub(super) Arc<Inner>);
 
