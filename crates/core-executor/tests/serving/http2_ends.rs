@@ -5,9 +5,7 @@ use crate::http2::{H2Client, PREFACE, SETTINGS, frame, get, next_frame, whole};
 use crate::site::Site;
 use crate::support::{in_time, soon, until};
 use core_executor::CloseReason;
-use http::Request;
 use std::time::Duration;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 fn far() -> Instant {
@@ -86,25 +84,30 @@ async fn what_is_not_answered_at_the_deadline_is_cut_and_counted() {
     until("the handlers are gone", || site.stage.handlers_gone.count() == 2);
 }
 
-// One thread: the client reads nothing between two awaits, so it cannot know of the GOAWAY when it asks.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_request_that_comes_while_the_goaway_is_under_way_is_answered() {
+    const DATA: u8 = 0;
+    const PING: u8 = 6;
     let site = Site::open();
-    let mut client = H2Client::connect(&site).await;
-    let (slow, _) = client.ask("/slow", false).await;
-    let begun = site.stage.begun.clone();
-    let begun = spawn_blocking(move || until("the handler runs", || begun.count() == 1));
-    soon("the handler runs", begun).await.unwrap();
-    let mut requests = soon("room for a stream", client.requests.clone().ready())
-        .await
-        .unwrap();
+    let mut client = site.client().await;
+    let slow = frame(1, 5, 1, &get("/slow"));
+    client.send([PREFACE, SETTINGS, &slow].concat()).await;
+    until("the handler runs", || site.stage.begun.count() == 1);
     site.server.begin_drain();
-    let hello = Request::get("http://localhost/hello").body(()).unwrap();
-    let (hello, _) = requests.send_request(hello, true).unwrap();
-    let hello = soon("an answer", hello).await.unwrap();
-    assert_eq!(whole(hello).await, b"hello");
-    site.stage.permits.add_permits(1);
-    assert_eq!(whole(soon("an answer", slow).await.unwrap()).await, b"slow");
+    // It has read nothing, so it knows of no GOAWAY.
+    client.send(frame(1, 5, 3, &get("/hello"))).await;
+    let mut said = Vec::new();
+    while said.len() < 2 {
+        match next_frame(&mut client).await {
+            (PING, 0, payload) => client.send(frame(PING, 1, 0, &payload)).await,
+            (DATA, _, payload) if !payload.is_empty() => {
+                said.push(payload);
+                site.stage.permits.add_permits(1);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(said, [b"hello".to_vec(), b"slow".to_vec()]);
     assert_eq!(site.server.drained(far()).await.cut, 0);
 }
 
