@@ -53,7 +53,9 @@ async fn idle_connections_do_not_delay_a_stop() {
             client.send(bytes).await;
             rude.push(client);
         }
-        until("all arrived", || site.server.connections() == 4);
+        until("all arrived and nothing is owed", || {
+            site.server.connections() == 4 && site.server.requests_in_flight() == 0
+        });
         let begin = Instant::now();
         let drained = site.server.drained(far()).await;
         let took = begin.elapsed();
