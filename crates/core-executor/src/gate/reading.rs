@@ -82,12 +82,20 @@ impl Gate {
         Poll::Ready(Ok(count))
     }
 
-    /// Reads while a request is handled, so that its client's departure is heard of. Hyper would do it with its own buffer,
-    /// which that request keeps, and make another one for each request.
+    /// Reads while an answer is owed and hyper does not read the request's body, so that the client's departure is heard
+    /// of. Hyper would do it with its own buffer, which the request keeps, and make another one for each request.
     ///
     /// # Errors
     /// The client has left.
+    #[inline]
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.traffic.owes_nothing() || self.framing.is_in_body() {
+            true => Ok(()),
+            false => self.read_beside(cx),
+        }
+    }
+
+    fn read_beside(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.ending.is_none() && !self.has_more_requests() && self.wants_bytes() {
             let mut space = [const { MaybeUninit::uninit() }; SMALL_PIECE];
             let mut piece = ReadBuf::uninit(&mut space);
@@ -316,10 +324,13 @@ impl Gate {
 mod tests {
     use super::super::Rules;
     use super::*;
-    use crate::traffic::Traffic;
+    use crate::traffic::{RequestLease, Traffic};
     use crate::{ConnectionLimits, ConnectionMetrics, IoStream};
     use std::future::poll_fn;
+    use std::io::IoSlice;
     use std::sync::Arc;
+    use std::task::Waker;
+    use tokio::io::AsyncWriteExt;
 
     /// Whether a connection is noted as idle, just before the time after which it rests and then.
     async fn rests(first_byte_timeout: Duration) -> (bool, bool) {
@@ -339,6 +350,28 @@ mod tests {
         };
         let margin = Duration::from_millis(10);
         (looked(IDLE - margin).await, looked(2 * margin).await)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_reads_nothing_is_watched_without_another_descriptor() {
+        let rules = Arc::new(Rules::new(
+            ConnectionLimits::default(),
+            ConnectionMetrics::new("test"),
+        ));
+        let traffic = Arc::new(Traffic::new(Arc::default()));
+        let (mut peer, stream) = tokio::io::duplex(64);
+        let mut gate = Gate::new(IoStream::Boxed(Box::new(stream)), traffic.clone(), rules);
+        gate.admitted = 1;
+        let _lease = RequestLease::new(traffic.clone());
+        let answer = [0; 2000];
+        let mut write = |cx: &mut Context<'_>| gate.poll_send(cx, &[IoSlice::new(&answer)]);
+        assert!(poll_fn(&mut write).await.is_ok());
+        assert!(write(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(traffic.is_read(), "the gate hears of its departure itself");
+        peer.shutdown().await.unwrap();
+        let error = poll_fn(&mut write).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(traffic.failure(), Some(CloseReason::PeerLeft));
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,9 +69,7 @@ impl Gate {
                 self.begin_idling(cx);
             }
         }
-        if self.traffic.is_handling() && !self.framing.is_in_body() {
-            self.watch(cx)?;
-        }
+        self.watch(cx)?;
         Poll::Ready(Ok(()))
     }
 
@@ -106,6 +104,8 @@ impl Gate {
                 if self.traffic.is_descriptor_wanted() {
                     self.lend_descriptor();
                 }
+                // Hyper comes no further than this, and a peer that does not read may leave as any other.
+                self.watch(cx)?;
                 return self.poll_reader(cx);
             }
         }

@@ -26,7 +26,7 @@ use crate::session::{Session, TransportKind};
 /// A session that goes on when its transport breaks or is replaced. Cloning counts a reference.
 ///
 /// The hub owns the [`Session`]; this is the bond that a plain transport would be. Transports come and go as
-/// [`Carrier`]s, one at a time; there is an example.
+/// [`Carrier`]s, one at a time; an example stands with them.
 #[derive(Clone)]
 pub struct ResumableSession(pub(super) Arc<Inner>);
 
