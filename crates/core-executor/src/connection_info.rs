@@ -1,6 +1,8 @@
 //! Which connection a request came in on.
 
 use crate::{ClientGone, ConnectionId, TlsFacts};
+use http::Uri;
+use http::uri::PathAndQuery;
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct ConnectionInfo {
     facts: Arc<ConnectionFacts>,
+    target: Option<PathAndQuery>,
     notes: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -38,6 +41,7 @@ impl ConnectionInfo {
     pub(crate) fn new(facts: ConnectionFacts) -> Self {
         Self {
             facts: Arc::new(facts),
+            target: None,
             notes: None,
         }
     }
@@ -45,6 +49,17 @@ impl ConnectionInfo {
     /// For a request that differs from the others of its connection.
     pub(crate) fn facts_mut(&mut self) -> &mut ConnectionFacts {
         Arc::make_mut(&mut self.facts)
+    }
+
+    /// For a request with this target.
+    pub(crate) fn set_target(&mut self, target: &Uri) {
+        self.target = target.path_and_query().cloned();
+    }
+
+    /// Path and query of the request as the client wrote them, whatever a router has taken off the request's own since.
+    /// `None` where the target has none (`CONNECT`, RFC 9110 §9.3.6), and outside of a request.
+    pub fn target(&self) -> Option<&PathAndQuery> {
+        self.target.as_ref()
     }
 
     /// Leaves notes for whoever is handed the request further in: it costs no extension of its own. Those left before
@@ -67,7 +82,7 @@ impl Deref for ConnectionInfo {
     }
 }
 
-/// Equal are those that tell the same, whatever notes they carry.
+/// Equal are those that tell the same of a connection, whatever its request and its notes are.
 impl PartialEq for ConnectionInfo {
     fn eq(&self, other: &Self) -> bool {
         self.facts == other.facts

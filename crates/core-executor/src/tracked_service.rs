@@ -55,6 +55,7 @@ impl<S> TrackedService<S> {
                 change_info(request, |info| info.client_gone = client_gone);
             }
         }
+        set_target(request);
         if let Some(proxies) = &self.proxies
             && let Some(info) = request.extensions().get::<ConnectionInfo>()
         {
@@ -93,6 +94,15 @@ where
             lease: Some(lease),
         }
     }
+}
+
+/// The target stays known to who is handed the request below a prefix.
+fn set_target<B>(request: &mut Request<B>) {
+    let uri = mem::take(request.uri_mut());
+    if let Some(info) = request.extensions_mut().get_mut::<ConnectionInfo>() {
+        info.set_target(&uri);
+    }
+    *request.uri_mut() = uri;
 }
 
 fn change_info<B>(request: &mut Request<B>, change: impl FnOnce(&mut ConnectionFacts)) {

@@ -1,8 +1,10 @@
 //! The bodies of answers the application gives by itself: 404, 405 and every other error.
 
-use axum::extract::{OriginalUri, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use core_executor::ConnectionInfo;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -37,8 +39,9 @@ pub(crate) async fn route_not_found(request: Request) -> Response {
         path: &'a str,
     }
     // Below a nested prefix the request's own URI has lost it; the client knows the full one.
-    let original = request.extensions().get::<OriginalUri>();
-    let path = original.map_or_else(|| request.uri().path(), |original| original.0.path());
+    let info = request.extensions().get::<ConnectionInfo>();
+    let original = info.and_then(ConnectionInfo::target);
+    let path = original.map_or_else(|| request.uri().path(), PathAndQuery::path);
     let method = cut(request.method().as_str(), LONGEST_METHOD);
     let body = fitted(path, |path| {
         to_json(&Body {

@@ -9,8 +9,10 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{OriginalUri, Request};
+use axum::extract::Request;
 use axum::response::Response;
+use core_executor::ConnectionInfo;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
@@ -157,12 +159,12 @@ fn method_not_allowed() -> Response {
 }
 
 fn lacks_slash(request: &Request) -> bool {
-    request.uri().path() == "/" && !client_uri(request).path().ends_with('/')
+    request.uri().path() == "/" && client_target(request).is_some_and(|target| !target.path().ends_with('/'))
 }
 
 /// Sends the client to the same path with a slash, so that the page's relative links work.
 fn to_trailing_slash(request: &Request) -> Response {
-    let location = with_slash(client_uri(request));
+    let location = client_target(request).map_or_else(|| "/".to_owned(), with_slash);
     let mut response = error_response(
         StatusCode::TEMPORARY_REDIRECT,
         "the directory's path ends in a slash",
@@ -173,18 +175,17 @@ fn to_trailing_slash(request: &Request) -> Response {
     response
 }
 
-/// The URI as the client sent it; below a mount point the request's own has lost that.
-fn client_uri(request: &Request) -> &Uri {
-    request
-        .extensions()
-        .get::<OriginalUri>()
-        .map_or_else(|| request.uri(), |original| &original.0)
+/// Path and query as the client sent them; below a mount point the request's own have lost that.
+fn client_target(request: &Request) -> Option<&PathAndQuery> {
+    let info = request.extensions().get::<ConnectionInfo>();
+    let original = info.and_then(ConnectionInfo::target);
+    original.or_else(|| request.uri().path_and_query())
 }
 
-fn with_slash(uri: &Uri) -> String {
-    match uri.query() {
-        Some(query) => format!("{}/?{query}", uri.path()),
-        None => format!("{}/", uri.path()),
+fn with_slash(target: &PathAndQuery) -> String {
+    match target.query() {
+        Some(query) => format!("{}/?{query}", target.path()),
+        None => format!("{}/", target.path()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, OriginalUri, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -133,8 +133,11 @@ fn remote_addr(parts: &Parts) -> Option<SocketAddr> {
 
 /// The target as the client wrote it, also when the router is nested in another.
 fn target(parts: &Parts) -> Uri {
-    parts
-        .extensions
-        .get::<OriginalUri>()
-        .map_or_else(|| parts.uri.clone(), |original| original.0.clone())
+    let info = parts.extensions.get::<ConnectionInfo>();
+    let Some(target) = info.and_then(ConnectionInfo::target) else {
+        return parts.uri.clone();
+    };
+    let mut uri = parts.uri.clone().into_parts();
+    uri.path_and_query = Some(target.clone());
+    Uri::from_parts(uri).unwrap_or_else(|_| parts.uri.clone())
 }
