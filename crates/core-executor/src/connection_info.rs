@@ -1,8 +1,8 @@
 //! Which connection a request came in on.
 
 use crate::{ClientGone, ConnectionId, TlsFacts};
-use http::Uri;
 use http::uri::PathAndQuery;
+use http::{Extensions, Uri};
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
@@ -56,10 +56,27 @@ impl ConnectionInfo {
         self.target = target.path_and_query().cloned();
     }
 
-    /// Path and query of the request as the client wrote them, whatever a router has taken off the request's own since.
-    /// `None` where the target has none (`CONNECT`, RFC 9110 §9.3.6), and outside of a request.
-    pub fn target(&self) -> Option<&PathAndQuery> {
-        self.target.as_ref()
+    /// Path and query of the request with this URI and these extensions, as its client wrote them: a router that took a
+    /// prefix off the URI has not changed them. Under another server than [`serve`](crate::serve()) they are the URI's
+    /// own. `None` where a target has no path (`CONNECT`, RFC 9110 §9.3.6).
+    ///
+    /// ```
+    /// use core_executor::ConnectionInfo;
+    /// use http::Request;
+    ///
+    /// fn canonical_link<B>(request: &Request<B>) -> String {
+    ///     let target = ConnectionInfo::target_of(request.uri(), request.extensions());
+    ///     let path = target.map_or("/", |target| target.path());
+    ///     format!("<https://example.org{path}>; rel=\"canonical\"")
+    /// }
+    ///
+    /// let request = Request::get("/shop/7?from=mail").body(()).unwrap();
+    /// assert_eq!(canonical_link(&request), "<https://example.org/shop/7>; rel=\"canonical\"");
+    /// ```
+    pub fn target_of<'a>(uri: &'a Uri, extensions: &'a Extensions) -> Option<&'a PathAndQuery> {
+        let info = extensions.get::<Self>();
+        let original = info.and_then(|info| info.target.as_ref());
+        original.or_else(|| uri.path_and_query())
     }
 
     /// Leaves notes for whoever is handed the request further in: it costs no extension of its own. Those left before

@@ -39,9 +39,8 @@ pub(crate) async fn route_not_found(request: Request) -> Response {
         path: &'a str,
     }
     // Below a nested prefix the request's own URI has lost it; the client knows the full one.
-    let info = request.extensions().get::<ConnectionInfo>();
-    let original = info.and_then(ConnectionInfo::target);
-    let path = original.map_or_else(|| request.uri().path(), PathAndQuery::path);
+    let target = ConnectionInfo::target_of(request.uri(), request.extensions());
+    let path = target.map_or("", PathAndQuery::path);
     let method = cut(request.method().as_str(), LONGEST_METHOD);
     let body = fitted(path, |path| {
         to_json(&Body {

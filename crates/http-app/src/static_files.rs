@@ -177,9 +177,7 @@ fn to_trailing_slash(request: &Request) -> Response {
 
 /// Path and query as the client sent them; below a mount point the request's own have lost that.
 fn client_target(request: &Request) -> Option<&PathAndQuery> {
-    let info = request.extensions().get::<ConnectionInfo>();
-    let original = info.and_then(ConnectionInfo::target);
-    original.or_else(|| request.uri().path_and_query())
+    ConnectionInfo::target_of(request.uri(), request.extensions())
 }
 
 fn with_slash(target: &PathAndQuery) -> String {

@@ -133,11 +133,6 @@ fn remote_addr(parts: &Parts) -> Option<SocketAddr> {
 
 /// The target as the client wrote it, also when the router is nested in another.
 fn target(parts: &Parts) -> Uri {
-    let info = parts.extensions.get::<ConnectionInfo>();
-    let Some(target) = info.and_then(ConnectionInfo::target) else {
-        return parts.uri.clone();
-    };
-    let mut uri = parts.uri.clone().into_parts();
-    uri.path_and_query = Some(target.clone());
-    Uri::from_parts(uri).unwrap_or_else(|_| parts.uri.clone())
+    let target = ConnectionInfo::target_of(&parts.uri, &parts.extensions);
+    target.map_or_else(|| parts.uri.clone(), |target| target.clone().into())
 }

@@ -30,7 +30,7 @@ pub(crate) use extended::normalize;
 pub struct HandshakeRequest {
     /// The peer's address, where it is known.
     pub remote_addr: Option<SocketAddr>,
-    /// The target of the request.
+    /// Path and query of the request, as its client wrote them: below a prefix of a router as well.
     pub uri: Uri,
     /// The headers of the request, all of them.
     pub headers: HeaderMap,

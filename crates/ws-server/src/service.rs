@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use core_executor::{ConnectionInfo, ConnectionPermit};
-use http::{Request, Response, Version};
+use http::{Request, Response, Uri, Version};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use tower_service::Service;
@@ -96,14 +96,11 @@ async fn open(
     let on_upgrade = on_upgrade.ok_or(Refusal::bad_request("this connection cannot be upgraded"))?;
     let remote_addr = remote_addr(&parts);
     let permit = place_of_its_own(hub, &parts)?;
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or_else(|| parts.uri.path().into(), ToString::to_string);
-    let peer =
-        Peer::new(remote_addr, &target, &parts.headers).with_subprotocol(granted.subprotocol.as_deref());
+    let uri = target(&parts);
+    let peer = Peer::new(remote_addr, &uri.to_string(), &parts.headers)
+        .with_subprotocol(granted.subprotocol.as_deref());
     let admission = hub
-        .admit(HandshakeRequest::new(remote_addr, parts.uri, parts.headers))
+        .admit(HandshakeRequest::new(remote_addr, uri, parts.headers))
         .await?;
     let attachment = match (hub.resumption(), hub.carriers()) {
         (Some(resumption), Some(carriers)) if websocket::is_asked_for(peer.subprotocol()) => {
@@ -117,6 +114,12 @@ async fn open(
     let id = attachment.session().id();
     hub.spawn_session(id, carry(on_upgrade, permit, attachment, granted.negotiated()))
         .map_err(|_| Refusal::STOPPING)
+}
+
+/// The target as the client wrote it, also when the service is mounted below a prefix.
+fn target(parts: &http::request::Parts) -> Uri {
+    let target = ConnectionInfo::target_of(&parts.uri, &parts.extensions);
+    target.map_or_else(|| parts.uri.clone(), |target| target.clone().into())
 }
 
 fn remote_addr(parts: &http::request::Parts) -> Option<SocketAddr> {

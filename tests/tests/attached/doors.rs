@@ -2,9 +2,11 @@
 
 use crate::support::{app, block_on, executor, finalize, http_addr, ws, ws_addr};
 use attached_runtime::{
-    AttachedRuntime, Cause, ConnectionStateListener, ExecutorConfig, LongPollBridge, LongPollConfig,
-    MetricsConfig, Notice, RuntimeExecutor,
+    AttachedRuntime, Cause, ConnectionInfo, ConnectionStateListener, ExecutorConfig, LongPollBridge,
+    LongPollConfig, MetricsConfig, Notice, RuntimeExecutor,
 };
+use axum::Router;
+use axum::extract::Request;
 use axum::routing::get;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -216,5 +218,35 @@ fn the_openapi_document_has_the_app_the_polls_and_the_upgrade() {
         .start(executor())
         .expect("it starts");
     assert_eq!(http::get(http_addr(&runtime), "/openapi.json").status, 404);
+    drop(finalize(runtime));
+}
+
+#[test]
+fn below_a_prefix_the_whole_target_is_known() {
+    let server = ws().on_open(|session| async move {
+        session.send_text(format!(
+            "{}?{}",
+            session.path(),
+            session.query().unwrap_or_default()
+        ));
+    });
+    let told = |request: Request| async move {
+        let target = ConnectionInfo::target_of(request.uri(), request.extensions());
+        format!("{} {}", request.uri(), target.expect("it has a path"))
+    };
+    let below = Router::new()
+        .route("/told", get(told))
+        .route_service("/ws", server.service());
+    let app = app().nest("/api/{version}", below);
+    let runtime = AttachedRuntime::builder(app, server)
+        .start(executor())
+        .expect("it starts");
+    let address = http_addr(&runtime);
+    let reply = http::get(address, "/api/v1/told?x=1");
+    assert_eq!(reply.text(), "/told?x=1 /api/v1/told?x=1");
+    assert_eq!(
+        Client::connect(address, "/api/v2/ws?y=2").text(),
+        "/api/v2/ws?y=2"
+    );
     drop(finalize(runtime));
 }

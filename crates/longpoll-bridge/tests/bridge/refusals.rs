@@ -182,7 +182,7 @@ fn the_authorize_hook_holds_for_both_endpoints() {
     let lab = Lab::with(hasty(), |server| {
         server.authorize(|request| async move {
             match (request.header("x-token"), request.path()) {
-                (Some("good"), "/ws/poll" | "/ws/send") => Ok(()),
+                (Some("good"), "/ws/poll" | "/ws/send") | (Some("below"), "/below/ws/poll") => Ok(()),
                 _ => Err(Refusal::new(StatusCode::UNAUTHORIZED, "log in first")),
             }
         })
@@ -196,6 +196,12 @@ fn the_authorize_hook_holds_for_both_endpoints() {
         .expect_error(401, "log in first");
     let good = [("x-token", "good")];
     assert_eq!(client.get(&poll_target("lp-1"), &good).status, 200);
+    let below = format!("/below{}", poll_target("lp-1"));
+    assert_eq!(
+        client.get(&below, &[("x-token", "below")]).status,
+        200,
+        "it sees the whole path"
+    );
     assert_eq!(client.post("/ws/send", &good, br#"{"type":"x"}"#).status, 202);
 }
 

@@ -158,11 +158,12 @@ impl Lab {
     }
 }
 
+/// At the root, and below a prefix.
 pub(crate) fn serve_router(bridge: &LongPollBridge, executor: &RuntimeExecutor) -> RunningServer {
     let listener = BoundListener::bind("127.0.0.1", 0).unwrap();
     serve(
         listener,
-        bridge.router(),
+        bridge.router().nest("/below", bridge.router()),
         ServeOptions::new("bridge"),
         &executor.spawner(),
     )
