@@ -1,177 +1,141 @@
-//! Where an answer in the making stands: beside hyper, so that it outlives hyper's connection while that rests.
+//! An answer in the making that outlives hyper's connection while that rests.
 
 use crate::RequestBody;
 use crate::tracked_service::{Answer, TrackedBody, TrackedFuture, TrackedService};
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use hyper::body::Incoming;
+use std::any::Any;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Body;
 use tower_service::Service;
 
-/// The place that answers are made in; hyper has it while it serves a request.
-type Place<F> = Pin<Box<Option<F>>>;
-
-/// An HTTP/1 connection has one answer in the making at a time; this is its place, made once for all of them.
-pub(crate) struct AnswerSlot<F, T> {
-    // Only the connection's task comes here, so nobody ever waits for the lock.
-    held: Mutex<Held<F, T>>,
-    /// Hyper lets go of a request and gets it again.
-    rests: AtomicBool,
+thread_local! {
+    /// An answer that hyper lets go of on this thread is kept, not dropped.
+    static KEEPS: Cell<bool> = const { Cell::new(false) };
+    /// What was kept so.
+    static LEFT: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
 }
 
-struct Held<F, T> {
-    /// Absent while hyper has it.
-    place: Option<Place<F>>,
-    /// What became ready while the connection rested.
-    answer: Option<Box<T>>,
+/// An answer, or one in the making, that hyper has or will ask for again.
+pub(crate) enum Kept<F, T> {
+    Unfinished(Pin<Box<F>>),
+    /// Became ready while the connection rested.
+    Ready(Box<T>),
 }
 
-impl<F, T> AnswerSlot<F, T> {
-    fn new() -> Self {
-        Self {
-            held: Mutex::new(Held {
-                place: Some(Box::pin(None)),
-                answer: None,
-            }),
-            rests: AtomicBool::new(false),
-        }
-    }
-
-    /// Some answer is in the making, for hyper.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.lock().place.is_none()
-    }
-
-    /// From here on the answer stays when hyper lets go of it.
-    pub(crate) fn rest(&self) {
-        self.rests.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the answer that is asked for is in the making since before a rest.
-    fn wake(&self) -> bool {
-        self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::Relaxed)
-    }
-
-    /// Hyper takes the place and what is in it.
-    #[inline]
-    fn lend(self: &Arc<Self>) -> SlotFuture<F, T> {
-        let mut held = self.lock();
-        SlotFuture {
-            place: held.place.take(),
-            answer: held.answer.take(),
-            slot: Arc::clone(self),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held<F, T>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<F: Future<Output = T>, T> AnswerSlot<F, T> {
+impl<F: Future<Output = T>, T> Kept<F, T> {
     /// Goes on with the answer while hyper does not; ready when there is one, which is kept.
-    pub(crate) fn poll_resting(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut held = self.lock();
-        if held.answer.is_none()
-            && let Some(place) = &mut held.place
-            && let Some(future) = place.as_mut().as_pin_mut()
-        {
-            let answer = ready!(future.poll(cx));
-            place.set(None);
-            held.answer = Some(Box::new(answer));
+    pub(crate) fn poll_resting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Unfinished(future) = self {
+            let answer = ready!(future.as_mut().poll(cx));
+            *self = Self::Ready(Box::new(answer));
         }
         Poll::Ready(())
     }
 }
 
-/// The slot of a connection with this service.
-pub(crate) type SlotOf<S, B> =
-    AnswerSlot<TrackedFuture<Answer<S, Request<RequestBody>>>, Result<Response<TrackedBody<B>>, Infallible>>;
-
-/// The service as hyper calls it on HTTP/1.
-pub(crate) struct SlotService<S: Service<Request<RequestBody>>, B> {
-    tracked: TrackedService<S>,
-    slot: Arc<SlotOf<S, B>>,
+/// Lets hyper go of a connection, and keeps the answer that it is waiting for.
+pub(crate) fn keeping<F: 'static, T: 'static, R>(let_go: impl FnOnce() -> R) -> (R, Option<Kept<F, T>>) {
+    struct Keeps;
+    impl Drop for Keeps {
+        fn drop(&mut self) {
+            KEEPS.set(false);
+        }
+    }
+    KEEPS.set(true);
+    let keeps = Keeps;
+    let what_is_left = let_go();
+    drop(keeps);
+    let kept = LEFT.take().and_then(|left| left.downcast().ok());
+    (what_is_left, kept.map(|kept| *kept))
 }
 
-impl<S, B> SlotService<S, B>
-where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body<Data = Bytes>,
-{
+type FutureOf<S> = TrackedFuture<Answer<S, Request<RequestBody>>>;
+type AnswerOf<B> = Result<Response<TrackedBody<B>>, Infallible>;
+
+/// What is kept of a connection with this service.
+pub(crate) type KeptOf<S, B> = Kept<FutureOf<S>, AnswerOf<B>>;
+
+/// The service as hyper calls it on HTTP/1, where one answer is in the making at a time.
+pub(crate) struct SlotService<S: Service<Request<RequestBody>>, B> {
+    tracked: TrackedService<S>,
+    /// For the request that hyper is given in place of the one that it was let go of.
+    kept: Cell<Option<KeptOf<S, B>>>,
+}
+
+impl<S: Service<Request<RequestBody>>, B> SlotService<S, B> {
     pub(crate) fn new(tracked: TrackedService<S>) -> Self {
         Self {
             tracked,
-            slot: Arc::new(AnswerSlot::new()),
+            kept: Cell::new(None),
         }
     }
 
-    pub(crate) fn slot(&self) -> &Arc<SlotOf<S, B>> {
-        &self.slot
+    /// The next request gets this answer.
+    pub(crate) fn keep(&self, kept: Option<KeptOf<S, B>>) {
+        self.kept.set(kept);
     }
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for SlotService<S, B>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body<Data = Bytes>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    B: Body<Data = Bytes> + 'static,
 {
     type Response = Response<TrackedBody<B>>;
     type Error = Infallible;
-    type Future =
-        SlotFuture<TrackedFuture<Answer<S, Request<RequestBody>>>, Result<Self::Response, Infallible>>;
+    type Future = SlotFuture<FutureOf<S>, AnswerOf<B>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        if self.slot.wake() {
-            return self.slot.lend();
-        }
-        // Answers are large, and made on the path of every request: in this order they are moved once less.
-        let answer = hyper::service::Service::call(&self.tracked, request.map(RequestBody::new));
-        let mut future = self.slot.lend();
-        if let Some(place) = &mut future.place {
-            place.set(Some(answer));
-        }
-        future
+        let held = self.kept.take().unwrap_or_else(|| {
+            let request = request.map(RequestBody::new);
+            // Made anew for each request: with many connections the memory of the request before, of whatever
+            // connection, is in a cache, and a place of the connection's own is not.
+            Kept::Unfinished(Box::pin(hyper::service::Service::call(&self.tracked, request)))
+        });
+        SlotFuture { held: Some(held) }
     }
 }
 
 /// Hyper's hold on the answer; letting go of it (the peer left) drops the answer, unless the connection rests.
-pub(crate) struct SlotFuture<F, T> {
-    /// There until it is dropped.
-    place: Option<Place<F>>,
-    answer: Option<Box<T>>,
-    slot: Arc<AnswerSlot<F, T>>,
+pub(crate) struct SlotFuture<F: 'static, T: 'static> {
+    /// Gone once hyper has the answer.
+    held: Option<Kept<F, T>>,
 }
+
+/// What it holds is boxed, or never pinned.
+impl<F, T> Unpin for SlotFuture<F, T> {}
 
 impl<F: Future<Output = T>, T> Future for SlotFuture<F, T> {
     type Output = T;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        if let Some(answer) = self.answer.take() {
-            return Poll::Ready(*answer);
+        if let Some(Kept::Unfinished(future)) = &mut self.held {
+            let answer = ready!(future.as_mut().poll(cx));
+            self.held = None;
+            return Poll::Ready(answer);
         }
-        let place = self.place.as_mut();
-        let future = place.and_then(|place| place.as_mut().as_pin_mut());
-        future.expect("nobody asks once there is an answer").poll(cx)
+        match self.held.take() {
+            Some(Kept::Ready(answer)) => Poll::Ready(*answer),
+            _ => unreachable!("nobody asks once there is an answer"),
+        }
     }
 }
 
-impl<F, T> Drop for SlotFuture<F, T> {
+impl<F: 'static, T: 'static> Drop for SlotFuture<F, T> {
     fn drop(&mut self) {
-        let rests = self.slot.rests.load(Ordering::Relaxed);
-        if !rests && let Some(place) = &mut self.place {
-            place.set(None);
+        if let Some(held) = self.held.take()
+            && KEEPS.get()
+        {
+            LEFT.set(Some(Box::new(held)));
         }
-        let mut held = self.slot.lock();
-        held.place = self.place.take();
-        held.answer = self.answer.take().filter(|_| rests);
     }
 }
 
@@ -183,50 +147,52 @@ mod tests {
 
     type Made = oneshot::Receiver<u32>;
     type Given = Result<u32, oneshot::error::RecvError>;
-    type Slot = AnswerSlot<Made, Given>;
+    type Future = SlotFuture<Made, Given>;
 
-    fn begun(slot: &Arc<Slot>, future: Made) -> SlotFuture<Made, Given> {
-        let is_again = slot.wake();
-        let mut lent = slot.lend();
-        if !is_again {
-            lent.place.as_mut().unwrap().set(Some(future));
+    fn begun(future: Made) -> Future {
+        SlotFuture {
+            held: Some(Kept::Unfinished(Box::pin(future))),
         }
-        lent
     }
 
     #[test]
     fn an_answer_outlives_a_rest_and_is_given_once() {
-        let slot = Arc::new(Slot::new());
         let (answer, future) = oneshot::channel();
-        let mut first = begun(&slot, future);
-        assert!((&mut first).now_or_never().is_none() && slot.is_waiting());
-        slot.rest();
-        drop(first);
-        assert!(!answer.is_closed() && !slot.is_waiting());
+        let mut first = begun(future);
+        assert!((&mut first).now_or_never().is_none());
+        let ((), kept) = keeping::<Made, Given, _>(|| drop(first));
+        let mut kept = kept.expect("it is not ready");
+        assert!(!answer.is_closed());
         answer.send(7).unwrap();
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert!(slot.poll_resting(&mut cx).is_ready() && slot.poll_resting(&mut cx).is_ready());
-        let again = begun(&slot, oneshot::channel().1);
+        assert!(kept.poll_resting(&mut cx).is_ready() && kept.poll_resting(&mut cx).is_ready());
+        let again = Future { held: Some(kept) };
         assert_eq!(again.now_or_never().unwrap(), Ok(7));
-        assert!(!slot.is_waiting());
     }
 
     #[test]
     fn without_a_rest_it_is_dropped_with_its_request() {
-        let slot = Arc::new(Slot::new());
         let (answer, future) = oneshot::channel();
-        drop(begun(&slot, future));
-        assert!(answer.is_closed() && !slot.is_waiting());
+        drop(begun(future));
+        assert!(answer.is_closed());
+        let ((), kept) = keeping::<Made, Given, _>(|| ());
+        assert!(kept.is_none(), "nothing is left of the one before");
+    }
+
+    #[test]
+    fn nothing_is_kept_behind_a_rest_or_a_panic() {
+        let panicked = std::panic::catch_unwind(|| keeping::<Made, Given, ()>(|| panic!("on purpose")));
+        assert!(panicked.is_err());
+        let (answer, future) = oneshot::channel();
+        drop(begun(future));
+        assert!(answer.is_closed());
     }
 
     #[test]
     fn so_it_is_when_the_connection_ends_after_a_rest() {
-        let slot = Arc::new(Slot::new());
         let (answer, future) = oneshot::channel();
-        let first = begun(&slot, future);
-        slot.rest();
-        drop(first);
-        drop(begun(&slot, oneshot::channel().1));
-        assert!(answer.is_closed() && !slot.is_waiting());
+        let ((), kept) = keeping::<Made, Given, _>(|| drop(begun(future)));
+        drop(kept);
+        assert!(answer.is_closed());
     }
 }

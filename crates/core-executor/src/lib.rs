@@ -85,6 +85,7 @@ mod outcome;
 mod refusal;
 mod refused_for;
 mod request_body;
+mod request_lease;
 mod resting;
 mod running_server;
 mod serve;

@@ -1,7 +1,7 @@
 //! An HTTP/1 connection that lets go of hyper, and of its buffers, while nothing is to be done on it.
 
 use crate::RequestBody;
-use crate::answer_slot::{SlotOf, SlotService};
+use crate::answer_slot::{KeptOf, SlotService, keeping};
 use crate::gate::{Gate, Rules};
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
@@ -29,14 +29,12 @@ type Hyper<S, B> = http1::UpgradeableConnection<TokioIo<Gate>, SlotService<S, B>
 /// count.
 pub(crate) struct Resting<S, B>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body<Data = Bytes>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    B: Body<Data = Bytes> + 'static,
 {
     state: State<S, B>,
     traffic: Arc<Traffic>,
     rules: Arc<Rules>,
-    /// Of the requests, one after the other.
-    slot: Arc<SlotOf<S, B>>,
     can_rest: bool,
     /// No further request is taken.
     is_last: bool,
@@ -44,8 +42,8 @@ where
 
 enum State<S, B>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body<Data = Bytes>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    B: Body<Data = Bytes> + 'static,
 {
     Served(Box<Hyper<S, B>>),
     Rests(Box<Rest<S, B>>),
@@ -59,13 +57,15 @@ struct Rest<S: Service<Request<RequestBody>>, B> {
     service: SlotService<S, B>,
     /// Stands for the request whose answer is in the making.
     head: Option<Box<[u8]>>,
+    /// That answer.
+    kept: Option<KeptOf<S, B>>,
 }
 
 /// Nothing of it is pinned in place.
 impl<S, B> Unpin for Resting<S, B>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body<Data = Bytes>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    B: Body<Data = Bytes> + 'static,
 {
 }
 
@@ -83,18 +83,16 @@ where
         rules: Arc<Rules>,
     ) -> Self {
         let (can_rest, may_have_bytes) = (gate.can_rest(), gate.may_have_bytes());
-        let service = SlotService::new(service);
-        let slot = service.slot().clone();
         let rest = Rest {
             gate,
-            service,
+            service: SlotService::new(service),
             head: None,
+            kept: None,
         };
         let mut resting = Self {
             state: State::Rests(Box::new(rest)),
             traffic,
             rules,
-            slot,
             can_rest,
             is_last: false,
         };
@@ -130,7 +128,7 @@ where
         if traffic.owes_nothing() {
             return traffic.is_idle_for_long().then_some(None);
         }
-        if !traffic.has_long_wait() || traffic.in_flight() != 1 || !self.slot.is_waiting() {
+        if !traffic.has_long_wait() || traffic.in_flight() != 1 || !traffic.is_making() {
             return None;
         }
         traffic.take_long_wait().map(Some)
@@ -140,16 +138,18 @@ where
         let State::Served(hyper) = mem::replace(&mut self.state, State::Gone) else {
             return;
         };
-        if head.is_some() {
-            self.slot.rest();
-        }
-        let parts = hyper.into_parts().expect("an upgraded connection is over");
+        let (parts, kept) = keeping(|| hyper.into_parts().expect("an upgraded connection is over"));
         let mut gate = parts.io.into_inner();
         // None, or hyper would not wait for bytes.
         gate.replay(&parts.read_buf);
         let service = parts.service;
         let head = head.map(|head| if self.is_last { last(&head) } else { head });
-        self.state = State::Rests(Box::new(Rest { gate, service, head }));
+        self.state = State::Rests(Box::new(Rest {
+            gate,
+            service,
+            head,
+            kept,
+        }));
     }
 
     fn wake(&mut self) {
@@ -159,8 +159,10 @@ where
                     mut gate,
                     service,
                     head,
+                    kept,
                 } = *rest;
                 gate.wake(head.as_deref());
+                service.keep(kept);
                 let hyper = http1_of(&self.rules).serve_connection(TokioIo::new(gate), service);
                 State::Served(Box::new(hyper.with_upgrades()))
             }
@@ -193,8 +195,8 @@ where
                     }
                 }
                 State::Rests(rest) => {
-                    let has_answer = rest.head.is_some() && this.slot.poll_resting(cx).is_ready();
-                    if !has_answer {
+                    let kept = rest.kept.as_mut();
+                    if !kept.is_some_and(|kept| kept.poll_resting(cx).is_ready()) {
                         ready!(rest.gate.poll_wake(cx));
                     }
                     self.wake();

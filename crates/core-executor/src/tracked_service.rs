@@ -1,8 +1,9 @@
 //! Wraps a server's service so that every request knows its connection and is counted until its answer is complete.
 
 use crate::forwarded;
+use crate::request_lease::RequestLease;
 use crate::serve_options::Carrying;
-use crate::traffic::{RequestLease, Traffic};
+use crate::traffic::Traffic;
 use crate::{ClientGone, ConnectionFacts, ConnectionInfo, RequestBody, TrustedProxies};
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -283,6 +284,7 @@ where
         };
         let lease = this.lease.take();
         if let Some(traffic) = lease.as_ref().and_then(RequestLease::traffic) {
+            traffic.made();
             this.switch.settle(traffic, &mut response);
             if *this.may_say_close && traffic.ends_keep_alive() {
                 say_last(&mut response);

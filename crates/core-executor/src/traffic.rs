@@ -60,6 +60,8 @@ pub(crate) struct Traffic {
     answered: AtomicU64,
     /// Requests that came to nothing.
     lost: AtomicU64,
+    /// Some answer is in the making.
+    is_making: AtomicBool,
     /// How the socket failed. Kept here because hyper takes a reset between requests for an ordinary end.
     broken: AtomicU8,
     upgraded: AtomicBool,
@@ -94,6 +96,7 @@ impl Traffic {
             handed_over: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            is_making: AtomicBool::new(false),
             broken: AtomicU8::new(UNBROKEN),
             upgraded: AtomicBool::new(false),
             is_read: AtomicBool::new(false),
@@ -116,6 +119,40 @@ impl Traffic {
 
     pub(crate) fn wrote(&self, bytes: usize) {
         add(&self.bytes_out, bytes);
+    }
+
+    /// A request's service is about to be called, which is the connection's own task's doing. Its number, from 1.
+    pub(crate) fn begin_request(&self) -> u64 {
+        // What was said of the request before.
+        if self.has_long_wait() {
+            drop(self.take_long_wait());
+        }
+        add(&self.requests, 1);
+        self.totals.begun.fetch_add(1, Ordering::AcqRel);
+        self.is_making.store(true, Ordering::Relaxed);
+        self.requests()
+    }
+
+    /// The service has given its answer, whose body may come yet.
+    pub(crate) fn made(&self) {
+        self.is_making.store(false, Ordering::Relaxed);
+    }
+
+    /// Some request's service has not given its answer.
+    pub(crate) fn is_making(&self) -> bool {
+        self.is_making.load(Ordering::Relaxed)
+    }
+
+    /// Hyper has a whole answer.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request came to nothing.
+    pub(crate) fn lose(&self) {
+        self.made();
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.totals.lost.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Everything hyper had to write is written, so the answers it had completely are given. Whether there were any.
@@ -341,57 +378,6 @@ impl ConnectionCounts for Traffic {
     fn counts(&self) -> (u64, u64, u64) {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (read(&self.bytes_in), read(&self.bytes_out), read(&self.requests))
-    }
-}
-
-/// One request's place in the counts, from its head until hyper has its answer or it comes to nothing.
-pub(crate) struct RequestLease {
-    /// Absent once the answer is handed over.
-    traffic: Option<Arc<Traffic>>,
-    /// Which request of its connection it is, from 1.
-    number: u64,
-}
-
-impl RequestLease {
-    /// For the connection's own task.
-    pub(crate) fn new(traffic: Arc<Traffic>) -> Self {
-        // What was said of the request before.
-        if traffic.has_long_wait() {
-            drop(traffic.take_long_wait());
-        }
-        add(&traffic.requests, 1);
-        let number = traffic.requests();
-        traffic.totals.begun.fetch_add(1, Ordering::AcqRel);
-        Self {
-            traffic: Some(traffic),
-            number,
-        }
-    }
-
-    /// The traffic of the connection, until the answer is handed over.
-    pub(crate) fn traffic(&self) -> Option<&Traffic> {
-        self.traffic.as_deref()
-    }
-
-    /// Why the request is refused, when it is.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.traffic()?.refusal_of(self.number)
-    }
-
-    /// Hyper has the whole answer; it counts as given once it is written.
-    pub(crate) fn hand_over(mut self) {
-        if let Some(traffic) = self.traffic.take() {
-            traffic.handed_over.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for RequestLease {
-    fn drop(&mut self) {
-        if let Some(traffic) = self.traffic.take() {
-            traffic.lost.fetch_add(1, Ordering::Relaxed);
-            traffic.totals.lost.fetch_add(1, Ordering::AcqRel);
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one timer of a connection.
 
+use crate::turn_clock;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,12 +11,23 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Default)]
 pub(super) struct Clock {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Where the timer stands. Kept here too, because the timer itself has left the caches when there are many
+    /// connections, and nearly every look ends with this.
+    stands_at: Option<Instant>,
 }
 
 impl Clock {
     /// Ready once the deadline is over; until then it wakes the task that asked, which must be the same each time.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        match &mut self.sleep {
+        match self.stands_at {
+            // It has not fired yet.
+            Some(at) if at <= deadline && turn_clock::of_turn() < at => Poll::Pending,
+            _ => self.poll_timer(cx, deadline),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let polled = match &mut self.sleep {
             None => {
                 let sleep = self.sleep.insert(Box::pin(sleep_until(deadline)));
                 sleep.as_mut().poll(cx)
@@ -26,7 +38,9 @@ impl Clock {
                 sleep.as_mut().reset(deadline);
                 sleep.as_mut().poll(cx)
             }
-        }
+        };
+        self.stands_at = self.sleep.as_ref().map(|sleep| sleep.deadline());
+        polled
     }
 }
 

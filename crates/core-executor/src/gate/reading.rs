@@ -324,7 +324,8 @@ impl Gate {
 mod tests {
     use super::super::Rules;
     use super::*;
-    use crate::traffic::{RequestLease, Traffic};
+    use crate::request_lease::RequestLease;
+    use crate::traffic::Traffic;
     use crate::{ConnectionLimits, ConnectionMetrics, IoStream};
     use std::future::poll_fn;
     use std::io::IoSlice;

@@ -1,6 +1,7 @@
 //! What counts when.
 
 use super::*;
+use crate::request_lease::RequestLease;
 
 fn traffic() -> (Arc<RequestTotals>, Arc<Traffic>) {
     let totals = Arc::new(RequestTotals::default());
