@@ -32,6 +32,13 @@ impl RequestLease {
         self.traffic()?.refusal_of(self.number)
     }
 
+    /// There is an answer, whose body may come yet.
+    pub(crate) fn made(&self) {
+        if let Some(traffic) = self.traffic() {
+            traffic.made();
+        }
+    }
+
     /// Hyper has the whole answer; it counts as given once it is written.
     pub(crate) fn hand_over(mut self) {
         if let Some(traffic) = self.traffic.take() {

@@ -271,7 +271,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Some(refusal) = this.lease.as_ref().and_then(RequestLease::refusal) {
-            let lease = this.lease.take();
+            let lease = this.lease.take().inspect(RequestLease::made);
             let refused = |bytes| TrackedBody {
                 inner: Content::Refused { bytes: Some(bytes) },
                 lease,
@@ -282,9 +282,8 @@ where
             Ok(response) => response,
             Err(never) => match never {},
         };
-        let lease = this.lease.take();
+        let lease = this.lease.take().inspect(RequestLease::made);
         if let Some(traffic) = lease.as_ref().and_then(RequestLease::traffic) {
-            traffic.made();
             this.switch.settle(traffic, &mut response);
             if *this.may_say_close && traffic.ends_keep_alive() {
                 say_last(&mut response);

@@ -41,10 +41,22 @@ pub(crate) struct Rules {
 }
 
 /// The whole application as one service; core-executor clones it for every connection.
-#[derive(Clone)]
 pub(crate) struct AppService {
     router: Router,
     rules: Arc<Rules>,
+    /// Of the last request of this connection.
+    ticket: Option<Arc<Ticket>>,
+}
+
+/// For another connection.
+impl Clone for AppService {
+    fn clone(&self) -> Self {
+        Self {
+            router: self.router.clone(),
+            rules: Arc::clone(&self.rules),
+            ticket: None,
+        }
+    }
 }
 
 impl AppService {
@@ -52,6 +64,7 @@ impl AppService {
         Self {
             router,
             rules: Arc::new(rules),
+            ticket: None,
         }
     }
 
@@ -78,14 +91,23 @@ impl AppService {
     }
 
     /// The notes of a request, and where further layers find them.
-    fn ticket<B>(&self, request: &mut Request<B>) -> Arc<Ticket> {
-        let line = line_of(request);
-        let ticket = |client| Arc::new(Ticket::new(Arc::clone(&self.rules), client, line));
-        let Some(info) = request.extensions_mut().get_mut::<ConnectionInfo>() else {
-            return ticket(ClientGone::never());
+    fn ticket<B>(&mut self, request: &mut Request<B>) -> Arc<Ticket> {
+        // Beside the request for a moment, so that they are looked into once.
+        let mut extensions = std::mem::take(request.extensions_mut());
+        let line = |before| line_of(before, request);
+        let ticket = match extensions.get_mut::<ConnectionInfo>() {
+            Some(info) => {
+                let ticket = Ticket::renewed(&mut self.ticket, &self.rules, &info.client_gone, line);
+                info.leave_notes(ticket.clone());
+                ticket
+            }
+            None => Arc::new(Ticket::new(
+                Arc::clone(&self.rules),
+                ClientGone::never(),
+                line(Vec::new()),
+            )),
         };
-        let ticket = ticket(info.client_gone.clone());
-        info.leave_notes(ticket.clone());
+        *request.extensions_mut() = extensions;
         ticket
     }
 
@@ -128,14 +150,13 @@ where
     }
 }
 
-/// Method and path of a request, from which its route can be told.
-fn line_of<B>(request: &Request<B>) -> Vec<u8> {
-    let (method, path) = (request.method().as_str(), request.uri().path());
-    let path = &path.as_bytes()[..path.len().min(LONGEST_LINE)];
-    let mut line = Vec::with_capacity(method.len() + 1 + path.len());
-    line.extend_from_slice(method.as_bytes());
+/// Method and path of a request, from which its route can be told, in the memory of another such line.
+fn line_of<B>(mut line: Vec<u8>, request: &Request<B>) -> Vec<u8> {
+    let path = request.uri().path().as_bytes();
+    line.clear();
+    line.extend_from_slice(request.method().as_str().as_bytes());
     line.push(b' ');
-    line.extend_from_slice(path);
+    line.extend_from_slice(&path[..path.len().min(LONGEST_LINE)]);
     line
 }
 

@@ -42,6 +42,36 @@ impl Ticket {
         }
     }
 
+    /// For the next request of a connection, which is told of the same client. The notes of the one before are used
+    /// again when nobody else has them any more, so a request costs no memory of its own.
+    pub(crate) fn renewed(
+        before: &mut Option<Arc<Self>>,
+        rules: &Arc<Rules>,
+        client: &ClientGone,
+        line: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) -> Arc<Self> {
+        match before.as_mut().and_then(Arc::get_mut) {
+            Some(ticket) if ticket.client == *client => ticket.renew(line),
+            _ => {
+                *before = Some(Arc::new(Self::new(
+                    Arc::clone(rules),
+                    client.clone(),
+                    line(Vec::new()),
+                )))
+            }
+        }
+        before.clone().expect("it was made or renewed just now")
+    }
+
+    fn renew(&mut self, line: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        self.line = line(std::mem::take(&mut self.line));
+        self.arrived = Instant::now();
+        *self.limit.get_mut() = nanos(self.rules.request_timeout);
+        *self.body_too_large.get_mut() = false;
+        *self.policy.get_mut().unwrap_or_else(PoisonError::into_inner) = OnDisconnect::default();
+        *self.is_detached.get_mut() = false;
+    }
+
     /// Tells the watchdog what the worker is at.
     pub(crate) fn say(&self) {
         self.rules.label.note(&self.line);
