@@ -32,6 +32,7 @@ compile_error!(
 
 mod env;
 mod env_file;
+mod kept_answer;
 mod keys;
 pub use env::Env;
 pub use keys::{KEYS, Key, PREFIXES};
@@ -62,7 +63,6 @@ pub use supervisor::Supervisor;
 mod accept;
 mod activity;
 mod admitted;
-mod answer_slot;
 mod connection;
 mod connection_budget;
 #[cfg_attr(bench_without_guard, path = "no_guard.rs")]

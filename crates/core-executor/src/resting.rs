@@ -1,8 +1,8 @@
 //! An HTTP/1 connection that lets go of hyper, and of its buffers, while nothing is to be done on it.
 
 use crate::RequestBody;
-use crate::answer_slot::{KeptOf, SlotService, keeping};
 use crate::gate::{Gate, Rules};
+use crate::kept_answer::{KeepingService, KeptAnswerOf, keeping};
 use crate::tracked_service::TrackedService;
 use crate::traffic::Traffic;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
-type Hyper<S, B> = http1::UpgradeableConnection<TokioIo<Gate>, SlotService<S, B>>;
+type Hyper<S, B> = http1::UpgradeableConnection<TokioIo<Gate>, KeepingService<S, B>>;
 
 /// Serves a connection with hyper while there are bytes to read or an answer to write. Before the first byte, after a
 /// while without requests, and for as long as an answer takes whose handler said so ([`LongWait`](crate::LongWait)),
@@ -54,11 +54,11 @@ where
 /// What is left of a connection that rests.
 struct Rest<S: Service<Request<RequestBody>>, B> {
     gate: Gate,
-    service: SlotService<S, B>,
+    service: KeepingService<S, B>,
     /// Stands for the request whose answer is in the making.
     head: Option<Box<[u8]>>,
     /// That answer.
-    kept: Option<KeptOf<S, B>>,
+    kept: Option<KeptAnswerOf<S, B>>,
 }
 
 /// Nothing of it is pinned in place.
@@ -85,7 +85,7 @@ where
         let (can_rest, may_have_bytes) = (gate.can_rest(), gate.may_have_bytes());
         let rest = Rest {
             gate,
-            service: SlotService::new(service),
+            service: KeepingService::new(service),
             head: None,
             kept: None,
         };

@@ -66,7 +66,7 @@ impl<S> TrackedService<S> {
     }
 }
 
-/// As HTTP/2 calls it, and HTTP/1 by way of the [slot](crate::answer_slot).
+/// As HTTP/2 calls it, and HTTP/1 by way of what [keeps an answer](crate::kept_answer).
 impl<S, B> hyper::service::Service<Request<RequestBody>> for TrackedService<S>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,

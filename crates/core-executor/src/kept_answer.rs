@@ -2,7 +2,9 @@
 
 use crate::RequestBody;
 use crate::tracked_service::{Answer, TrackedBody, TrackedFuture, TrackedService};
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use std::any::Any;
 use std::cell::Cell;
@@ -10,9 +12,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-
-use bytes::Bytes;
-use http_body::Body;
 use tower_service::Service;
 
 thread_local! {
@@ -23,13 +22,13 @@ thread_local! {
 }
 
 /// An answer, or one in the making, that hyper has or will ask for again.
-pub(crate) enum Kept<F, T> {
+pub(crate) enum KeptAnswer<F, T> {
     Unfinished(Pin<Box<F>>),
     /// Became ready while the connection rested.
     Ready(Box<T>),
 }
 
-impl<F: Future<Output = T>, T> Kept<F, T> {
+impl<F: Future<Output = T>, T> KeptAnswer<F, T> {
     /// Goes on with the answer while hyper does not; ready when there is one, which is kept.
     pub(crate) fn poll_resting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::Unfinished(future) = self {
@@ -41,7 +40,9 @@ impl<F: Future<Output = T>, T> Kept<F, T> {
 }
 
 /// Lets hyper go of a connection, and keeps the answer that it is waiting for.
-pub(crate) fn keeping<F: 'static, T: 'static, R>(let_go: impl FnOnce() -> R) -> (R, Option<Kept<F, T>>) {
+pub(crate) fn keeping<F: 'static, T: 'static, R>(
+    let_go: impl FnOnce() -> R,
+) -> (R, Option<KeptAnswer<F, T>>) {
     struct Keeps;
     impl Drop for Keeps {
         fn drop(&mut self) {
@@ -60,16 +61,16 @@ type FutureOf<S> = TrackedFuture<Answer<S, Request<RequestBody>>>;
 type AnswerOf<B> = Result<Response<TrackedBody<B>>, Infallible>;
 
 /// What is kept of a connection with this service.
-pub(crate) type KeptOf<S, B> = Kept<FutureOf<S>, AnswerOf<B>>;
+pub(crate) type KeptAnswerOf<S, B> = KeptAnswer<FutureOf<S>, AnswerOf<B>>;
 
 /// The service as hyper calls it on HTTP/1, where one answer is in the making at a time.
-pub(crate) struct SlotService<S: Service<Request<RequestBody>>, B> {
+pub(crate) struct KeepingService<S: Service<Request<RequestBody>>, B> {
     tracked: TrackedService<S>,
     /// For the request that hyper is given in place of the one that it was let go of.
-    kept: Cell<Option<KeptOf<S, B>>>,
+    kept: Cell<Option<KeptAnswerOf<S, B>>>,
 }
 
-impl<S: Service<Request<RequestBody>>, B> SlotService<S, B> {
+impl<S: Service<Request<RequestBody>>, B> KeepingService<S, B> {
     pub(crate) fn new(tracked: TrackedService<S>) -> Self {
         Self {
             tracked,
@@ -78,58 +79,58 @@ impl<S: Service<Request<RequestBody>>, B> SlotService<S, B> {
     }
 
     /// The next request gets this answer.
-    pub(crate) fn keep(&self, kept: Option<KeptOf<S, B>>) {
+    pub(crate) fn keep(&self, kept: Option<KeptAnswerOf<S, B>>) {
         self.kept.set(kept);
     }
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for SlotService<S, B>
+impl<S, B> hyper::service::Service<Request<Incoming>> for KeepingService<S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + 'static,
     B: Body<Data = Bytes> + 'static,
 {
     type Response = Response<TrackedBody<B>>;
     type Error = Infallible;
-    type Future = SlotFuture<FutureOf<S>, AnswerOf<B>>;
+    type Future = AnswerFuture<FutureOf<S>, AnswerOf<B>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let held = self.kept.take().unwrap_or_else(|| {
             let request = request.map(RequestBody::new);
             // Made anew for each request: with many connections the memory of the request before, of whatever
             // connection, is in a cache, and a place of the connection's own is not.
-            Kept::Unfinished(Box::pin(hyper::service::Service::call(&self.tracked, request)))
+            KeptAnswer::Unfinished(Box::pin(hyper::service::Service::call(&self.tracked, request)))
         });
-        SlotFuture { held: Some(held) }
+        AnswerFuture { held: Some(held) }
     }
 }
 
 /// Hyper's hold on the answer; letting go of it (the peer left) drops the answer, unless the connection rests.
-pub(crate) struct SlotFuture<F: 'static, T: 'static> {
+pub(crate) struct AnswerFuture<F: 'static, T: 'static> {
     /// Gone once hyper has the answer.
-    held: Option<Kept<F, T>>,
+    held: Option<KeptAnswer<F, T>>,
 }
 
 /// What it holds is boxed, or never pinned.
-impl<F, T> Unpin for SlotFuture<F, T> {}
+impl<F, T> Unpin for AnswerFuture<F, T> {}
 
-impl<F: Future<Output = T>, T> Future for SlotFuture<F, T> {
+impl<F: Future<Output = T>, T> Future for AnswerFuture<F, T> {
     type Output = T;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        if let Some(Kept::Unfinished(future)) = &mut self.held {
+        if let Some(KeptAnswer::Unfinished(future)) = &mut self.held {
             let answer = ready!(future.as_mut().poll(cx));
             self.held = None;
             return Poll::Ready(answer);
         }
         match self.held.take() {
-            Some(Kept::Ready(answer)) => Poll::Ready(*answer),
+            Some(KeptAnswer::Ready(answer)) => Poll::Ready(*answer),
             _ => unreachable!("nobody asks once there is an answer"),
         }
     }
 }
 
-impl<F: 'static, T: 'static> Drop for SlotFuture<F, T> {
+impl<F: 'static, T: 'static> Drop for AnswerFuture<F, T> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take()
             && KEEPS.get()
@@ -147,11 +148,11 @@ mod tests {
 
     type Made = oneshot::Receiver<u32>;
     type Given = Result<u32, oneshot::error::RecvError>;
-    type Future = SlotFuture<Made, Given>;
+    type Future = AnswerFuture<Made, Given>;
 
     fn begun(future: Made) -> Future {
-        SlotFuture {
-            held: Some(Kept::Unfinished(Box::pin(future))),
+        AnswerFuture {
+            held: Some(KeptAnswer::Unfinished(Box::pin(future))),
         }
     }
 
