@@ -47,12 +47,13 @@ pub(crate) fn keeping<F: 'static, T: 'static, R>(
     impl Drop for Keeps {
         fn drop(&mut self) {
             KEEPS.set(false);
+            // There only behind a panic; the next connection on this thread must not get it.
+            drop(LEFT.take());
         }
     }
     KEEPS.set(true);
-    let keeps = Keeps;
+    let _keeps = Keeps;
     let what_is_left = let_go();
-    drop(keeps);
     let kept = LEFT.take().and_then(|left| left.downcast().ok());
     (what_is_left, kept.map(|kept| *kept))
 }
@@ -144,6 +145,7 @@ impl<F: 'static, T: 'static> Drop for AnswerFuture<F, T> {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use tokio::sync::oneshot;
 
     type Made = oneshot::Receiver<u32>;
@@ -182,8 +184,16 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_behind_a_rest_or_a_panic() {
-        let panicked = std::panic::catch_unwind(|| keeping::<Made, Given, ()>(|| panic!("on purpose")));
-        assert!(panicked.is_err());
+        let (answer, future) = oneshot::channel();
+        let first = begun(future);
+        let panics = || {
+            keeping::<Made, Given, ()>(|| {
+                drop(first);
+                panic!("on purpose")
+            })
+        };
+        let panicked = catch_unwind(AssertUnwindSafe(panics));
+        assert!(panicked.is_err() && answer.is_closed());
         let (answer, future) = oneshot::channel();
         drop(begun(future));
         assert!(answer.is_closed());

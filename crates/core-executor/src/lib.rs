@@ -32,7 +32,6 @@ compile_error!(
 
 mod env;
 mod env_file;
-mod kept_answer;
 mod keys;
 pub use env::Env;
 pub use keys::{KEYS, Key, PREFIXES};
@@ -79,6 +78,7 @@ mod guarded;
 mod handed;
 mod http2;
 mod inherited;
+mod kept_answer;
 mod listener;
 mod long_wait;
 mod outcome;

@@ -60,7 +60,7 @@ pub(crate) struct Traffic {
     answered: AtomicU64,
     /// Requests that came to nothing.
     lost: AtomicU64,
-    /// Some answer is in the making.
+    /// The answer to the last request is in the making. Read on HTTP/1 alone, where there is one at a time.
     is_making: AtomicBool,
     /// How the socket failed. Kept here because hyper takes a reset between requests for an ordinary end.
     broken: AtomicU8,
@@ -138,7 +138,7 @@ impl Traffic {
         self.is_making.store(false, Ordering::Relaxed);
     }
 
-    /// Some request's service has not given its answer.
+    /// The last request's service has not given its answer. On HTTP/1, where there is one at a time.
     pub(crate) fn is_making(&self) -> bool {
         self.is_making.load(Ordering::Relaxed)
     }

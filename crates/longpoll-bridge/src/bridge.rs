@@ -101,6 +101,9 @@ impl LongPollBridge {
     /// The endpoints `GET /ws/poll`, `POST /ws/send` and those under `/ws/session`, to be merged or nested into any
     /// router.
     ///
+    /// Below a prefix the `authorize` hook and the session are told the whole path by a server of ours
+    /// ([`ConnectionInfo::target_of`](core_executor::ConnectionInfo::target_of)), by another what the prefix leaves.
+    ///
     /// A limit on the time of requests must leave polls and streams alone, or be longer than
     /// [`LongPollConfig::wait`]. A send is answered within [`LongPollConfig::request_limit`].
     pub fn router(&self) -> Router {

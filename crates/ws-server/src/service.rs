@@ -27,7 +27,8 @@ use crate::session::TransportKind;
 /// It is a tower service without an error, so it fits every axum router:
 /// `Router::new().route_service("/ws", server.service())`. Until the server is started, and from its stop on, it
 /// answers 503. The peer's address is taken from the connection of `core_executor::serve` or, under `axum::serve`,
-/// from `ConnectInfo<SocketAddr>`; without either it is unknown.
+/// from `ConnectInfo<SocketAddr>`; without either it is unknown. Below a prefix the hooks are told the whole path by
+/// `core_executor::serve`, and what the prefix leaves by another server.
 #[derive(Debug, Clone)]
 pub struct UpgradeService {
     hub: Hub,
